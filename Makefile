@@ -1,0 +1,38 @@
+# People and CI use the same commands. Everything happens in .venv; nothing is installed elsewhere.
+PYTHON ?= python3.11
+BIN := .venv/bin
+OPENCLIPART := data/openclipart
+
+.PHONY: demo test check openclipart sample constraints clean
+
+demo: .venv/.installed
+	$(BIN)/pyflyte run workflows/photostock.py photostock
+
+test: .venv/.installed
+	$(BIN)/python -m pytest
+
+check: .venv/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# The full Open Clip Art catalogue, 6,900 pictures: a source of real size.
+openclipart: .venv/.installed
+	$(BIN)/python -m trainworks.photostock.openclipart $(OPENCLIPART)
+
+# The embedded sample, made again from the full catalogue.
+sample: openclipart
+	$(BIN)/python -m trainworks.photostock.make_sample $(OPENCLIPART) trainworks/photostock/sample
+
+# The exact versions of a repeatable install, newest within pyproject.toml's ranges.
+constraints:
+	$(BIN)/uv pip compile --quiet --upgrade --all-extras --no-header --no-annotate --no-emit-index-url --python-version 3.11 pyproject.toml -o constraints.txt
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check "uv>=0.5,<1"
+	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable ".[train,flyte,cloud,dev]"
+	touch $@
+
+clean:
+	rm -rf .venv artifacts

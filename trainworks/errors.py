@@ -1,0 +1,50 @@
+"""What can go wrong, as a tree.
+
+    ValueError
+    └── LanguageError        a little language (image, prompt, tune, …) does not parse
+    TrainworksError
+    ├── DataError            a source, a shard or a split that no model can be trained on
+    ├── WeightsError         pretrained weights that cannot be had or do not fit
+    ├── TrainingError        training cannot go on (a loss that is not finite)
+    ├── ParityError          an exported encoder answers differently from the model it came from
+    ├── IntegrityError       a file is not the one its manifest names
+    └── ReleaseConflict      somebody else moved the release pointer first
+
+A knob with a bad value raises ``ValueError`` naming the knob, its value and what is allowed.
+"""
+
+
+class TrainworksError(Exception):
+    """Base of every error Trainworks raises on purpose, but for bad knobs (``ValueError``)."""
+
+
+class DataError(TrainworksError):
+    """A source, a shard or a split that no model can be trained on."""
+
+
+class WeightsError(TrainworksError):
+    """Pretrained weights that cannot be had, or do not fit the backbone."""
+
+
+class TrainingError(TrainworksError):
+    """Training cannot go on."""
+
+
+class ParityError(TrainworksError):
+    """An exported encoder answers differently from the model it came from."""
+
+
+class IntegrityError(TrainworksError):
+    """A file is not the one its manifest names."""
+
+
+class ReleaseConflict(TrainworksError):
+    """Somebody else moved the release pointer first."""
+
+
+class LanguageError(ValueError):
+    """A little language does not parse; says where, what was found and what is allowed."""
+
+    def __init__(self, knob: str, text: str, position: int, message: str):
+        super().__init__(f"{knob}: {message}\n  {text}\n  {' ' * position}^ at position {position}")
+        self.knob, self.text, self.position = knob, text, position
