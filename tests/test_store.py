@@ -1,0 +1,130 @@
+"""Stage outputs appear whole or not at all, and are checked before they are used again."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from trainworks import manifest, store
+
+
+@pytest.fixture(autouse=True)
+def artifacts(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path))
+    return tmp_path
+
+
+def writes(text, calls=None):
+    """A stage that writes one file, and counts itself in *calls*."""
+
+    def make(out):
+        (out / "a.txt").write_text(text)
+        if calls is not None:
+            calls.append(out)
+
+    return make
+
+
+def child(code, *arguments):
+    """A process of its own that runs *code*."""
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], env=os.environ.copy(), stdout=subprocess.PIPE, text=True)
+
+
+def test_an_output_is_made_once(artifacts):
+    """The second time it is there, with its manifest and its run facts."""
+    calls = []
+    first = store.remember("toy", "k", writes("a", calls))
+    assert store.remember("toy", "k", writes("b", calls)) == first == artifacts / "stages" / "toy" / "k"
+    assert (first / "a.txt").read_text() == "a" and len(calls) == 1
+    assert manifest.verify(first)["stage"] == "toy"
+    assert store.notes(first)["seconds"] >= 0
+
+
+def test_another_key_is_another_output():
+    """A key names everything the output depends on."""
+    one, other = (store.remember("toy", key, writes(key)) for key in ("a", "b"))
+    assert [(folder / "a.txt").read_text() for folder in (one, other)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("damage", ["change", "truncate", "delete", "manifest"])
+def test_a_corrupt_output_is_made_again(damage):
+    """A cached hit is never a damaged one."""
+    path = store.remember("toy", "k", writes("alpha")) / "a.txt"
+    {
+        "change": lambda: path.write_text("Alpha"),
+        "truncate": lambda: path.write_text(""),
+        "delete": path.unlink,
+        "manifest": (path.parent / manifest.NAME).unlink,
+    }[damage]()
+    assert (store.remember("toy", "k", writes("alpha")) / "a.txt").read_text() == "alpha"
+    assert store.is_whole(path.parent)
+
+
+def test_a_failed_stage_leaves_nothing(artifacts):
+    """Neither an output nor a draft; the next run starts afresh."""
+
+    def breaks(out):
+        (out / "a.txt").write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        store.remember("toy", "k", breaks)
+    assert list((artifacts / "stages" / "toy").iterdir()) == []
+    assert (store.remember("toy", "k", writes("whole")) / "a.txt").read_text() == "whole"
+
+
+def test_a_killed_run_leaves_no_output(artifacts):
+    """After SIGKILL in the middle of a stage there is nothing under the output's name."""
+    run = child(
+        "import time; from trainworks import store\n"
+        "def make(out): (out / 'a.txt').write_text('half'); print('writing', flush=True); time.sleep(60)\n"
+        "store.remember('toy', 'k', make)"
+    )
+    assert run.stdout.readline() == "writing\n"
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    assert not (artifacts / "stages" / "toy" / "k").exists()
+    assert (store.remember("toy", "k", writes("whole")) / "a.txt").read_text() == "whole"
+
+
+def test_two_processes_at_once_share_one_whole_output(artifacts):
+    """Both make it, one publishes first, both end with the same folder."""
+    code = (
+        "import sys, time; from pathlib import Path; from trainworks import store\n"
+        "def make(out):\n"
+        "    (out / 'a.txt').write_text('same'); print('writing', flush=True)\n"
+        "    while not Path(sys.argv[1]).exists(): time.sleep(0.01)\n"
+        "print(store.remember('toy', 'k', make))"
+    )
+    runs = [child(code, artifacts / "go") for _ in range(2)]
+    assert [run.stdout.readline() for run in runs] == ["writing\n"] * 2
+    (artifacts / "go").touch()
+    answers = {run.communicate()[0].strip() for run in runs}
+    folder = artifacts / "stages" / "toy" / "k"
+    assert answers == {str(folder)} and [run.returncode for run in runs] == [0, 0]
+    assert store.is_whole(folder)
+    assert [path.name for path in folder.parent.iterdir()] == ["k"]
+
+
+def test_notes_are_beside_the_content():
+    """Facts of a run add up and do not change the digest."""
+    folder = store.remember("toy", "k", writes("a"))
+    before = manifest.digest(folder)
+    store.note(folder, host="here")
+    assert {"seconds", "host"} <= store.notes(folder).keys()
+    assert manifest.digest(folder) == before and store.is_whole(folder)
+
+
+def test_an_output_is_readable_by_others():
+    """A service or a colleague with another user id reads what a run left."""
+    assert store.remember("toy", "k", writes("a")).stat().st_mode & 0o055 == 0o055
+
+
+def test_the_root_is_where_the_environment_says(artifacts, monkeypatch):
+    """Or beside the work; always absolute."""
+    assert store.root() == artifacts
+    monkeypatch.delenv("TRAINWORKS_ARTIFACTS")
+    monkeypatch.chdir(artifacts)
+    assert store.root() == artifacts / "artifacts"
