@@ -1,0 +1,245 @@
+"""Acquire: a catalogue becomes a table in which every row is either usable or says why not."""
+
+import hashlib
+import logging
+import os
+import posixpath
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from trainworks.errors import DataError
+from trainworks.manifest import sha256
+from trainworks.photostock.records import BATCH, READERS, Record, records
+from trainworks.photostock.repairs import repair
+from trainworks.photostock.slices import SCHEMA
+
+log = logging.getLogger(__name__)
+
+SAMPLE = Path(__file__).parent / "sample"
+
+LEAVES = "path leaves the catalogue's folder"
+
+_TAG = re.compile(
+    r"(?:&(?:#\d+|#[xX][0-9a-fA-F]+|amp|lt|gt|quot|apos|nbsp|[A-Za-z](?:acute|grave|circ|tilde|uml|cedil|ring|slash|caron|lig));|[^;])+"
+)
+"""A tag of a ';'-separated text; the ';' that ends an HTML entity does not end the tag."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
+_ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:[/\\]")
+_INVALID = re.compile(r"[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Rows with the columns of ``slices.SCHEMA``, and the folder their image paths start from.
+
+    ``table`` holds every row read, in order, with an ``id`` that is unique. ``rejected`` is ``""`` in a usable row,
+    else a short stable reason, with the particulars in ``detail``. Nothing in the table says where the folder is.
+    """
+
+    root: Path
+    table: pa.Table
+
+
+class _RejectedError(Exception):
+    """This row cannot be used: (reason, detail)."""
+
+
+def read(source: str) -> Catalogue:
+    """Read the catalogue at *source*: ``sample``, a folder with one ``catalogue.{csv,jsonl,parquet}``, or such a file.
+
+    ``image`` is a path relative to the catalogue or, in parquet, bytes. A row without an ``id`` takes its image path,
+    or the SHA-256 of its bytes; a rejected row without one of its own is called ``row N``, counted from 1. Of usable
+    rows with the same id the first is kept. Metadata is repaired (see ``repairs``); ``fingerprint`` is the SHA-256 of
+    the encoded picture. A catalogue with bytes is held in memory with its pictures, any other without.
+
+    Raises:
+        DataError: there is no such catalogue, a needed column is missing, or no row can be used.
+    """
+    path = _locate(source)
+    root = path.parent.resolve()
+    batches = list(_batches(tqdm(records(path), desc="read", unit=" rows", delay=2)))
+    table = _with_unique_ids(pa.Table.from_batches(_fingerprinted(root, batches), SCHEMA))
+    _check_usable(path, table)
+    return Catalogue(root, table)
+
+
+def _locate(source: str) -> Path:
+    accepted = "sample, a folder with one catalogue.csv, .jsonl or .parquet, or such a file"
+    if source == "sample":
+        return _locate(str(SAMPLE))
+    if _URL.match(source):
+        raise DataError(f"source {source!r}: URLs cannot be read, expected {accepted}; copy the catalogue and its pictures here first")
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(p for p in path.glob("catalogue.*") if p.suffix.lower() in READERS and p.is_file())
+        if len(found) != 1:
+            names = " and ".join(p.name for p in found) or "none"
+            raise DataError(f"source {source!r}: expected exactly one catalogue.csv, .jsonl or .parquet in the folder, found {names}")
+        return found[0]
+    if not path.is_file():
+        raise DataError(f"source {source!r}: no such file or folder, expected {accepted}")
+    if path.suffix.lower() not in READERS:
+        raise DataError(f"source {source!r}: a {path.suffix or 'suffixless'} file, expected {accepted}")
+    return path
+
+
+def _batches(found: Iterable[Record]) -> Iterator[pa.RecordBatch]:
+    rows = map(_row, found)
+    while batch := list(islice(rows, BATCH)):
+        yield pa.RecordBatch.from_pylist(batch, SCHEMA)
+
+
+def _row(record: Record) -> dict[str, Any]:
+    """A record as a row of the table, but for its fingerprint; fields after one that is refused stay empty."""
+    row: dict[str, Any] = dict.fromkeys(SCHEMA.names, "") | {"bytes": None, "tags": [], "repairs": []}
+    try:
+        if record.reason:
+            raise _RejectedError(record.reason, record.detail)
+        for name in ("id", "licence", "group"):
+            row[name] = _clean(name, _text(name, record.values.get(name)))
+        words: dict[str, Any] = {name: _text(name, record.values.get(name)) for name in ("title", "description", "contributor")}
+        repaired, row["repairs"] = repair(words | {"tags": _tags(record.values.get("tags"))})
+        row |= repaired
+        image = record.values.get("image")
+        if image and isinstance(image, bytes):
+            row["bytes"] = image
+        else:
+            row["image"] = _relative(_clean("image", _text("image", image or None)))
+            row["id"] = row["id"] or row["image"]
+    except _RejectedError as fault:
+        reason, detail = fault.args
+        row |= {"rejected": reason, "detail": f"{record.where}: {detail}" if detail else record.where}
+    return row
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value) if value == value else ""
+    raise _RejectedError("wrong type", f"{name}: expected text, found {type(value).__name__}")
+
+
+def _tags(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [_text("tags", tag) for tag in value if tag is not None]
+    if isinstance(value, dict):
+        raise _RejectedError("wrong type", "tags: expected a list of texts, or one text with ';' between them, found dict")
+    return _TAG.findall(_text("tags", value))
+
+
+def _clean(name: str, text: str) -> str:
+    text = text.strip()
+    if bad := _INVALID.search(text):
+        raise _RejectedError("invalid character", f"{name}: {bad[0]!r} at position {bad.start()} of {text[:80]!r}")
+    return text
+
+
+def _relative(path: str) -> str:
+    """An image path in its shortest form, refused unless it stays below the catalogue's folder."""
+    if not path:
+        raise _RejectedError("empty image cell", "")
+    for refused, reason in (
+        (_URL.match(path), "a URL, not a path"),
+        (_ABSOLUTE.match(path), "absolute path"),
+        ("\\" in path, "backslash in the path"),
+        (posixpath.normpath(path).split("/")[0] == "..", LEAVES),
+    ):
+        if refused:
+            raise _RejectedError(reason, repr(path[:200]))
+    return posixpath.normpath(path)
+
+
+def _fingerprinted(root: Path, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches with the fingerprint of every usable row, the rows without a picture file rejected."""
+    real_folder = lru_cache(4096)(os.path.realpath)
+
+    def look(batch: pa.RecordBatch) -> pa.RecordBatch:
+        rows = batch.select(["id", "rejected", "detail", "image"]).to_pylist()
+        for row, data in zip(rows, batch["bytes"], strict=True):
+            row["fingerprint"] = ""
+            if row["rejected"]:
+                continue
+            try:
+                embedded = data.as_buffer()
+                row["fingerprint"] = hashlib.sha256(embedded).hexdigest() if embedded else _sha256(root, row["image"], real_folder)
+                row["id"] = row["id"] or row["fingerprint"]
+            except _RejectedError as fault:
+                row["rejected"], row["detail"] = fault.args
+        for name in ("id", "rejected", "detail", "fingerprint"):
+            batch = batch.set_column(SCHEMA.get_field_index(name), name, pa.array([row[name] for row in rows], pa.string()))
+        return batch
+
+    with ThreadPoolExecutor() as pool, tqdm(desc="fingerprint", total=sum(map(len, batches)), unit=" pictures", delay=2) as bar:
+        for batch in pool.map(look, batches):
+            bar.update(len(batch))
+            yield batch
+
+
+def _sha256(root: Path, image: str, real_folder: Callable[[Path], str]) -> str:
+    """SHA-256 of the file at *image*, found to be a file below *root* once links are followed."""
+    folder, name = posixpath.split(image)
+    path = Path(real_folder(root / folder), name)
+    try:
+        if path.is_symlink():
+            path = Path(os.path.realpath(path))
+        if not path.is_relative_to(root):
+            raise _RejectedError(LEAVES, f"{image!r} through a link")
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _RejectedError("not a file", repr(image))
+        return sha256(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise _RejectedError("missing file", repr(image)) from None
+    except OSError as error:
+        raise _RejectedError("unreadable file", f"{image!r}: {error.strerror}") from None
+
+
+def _with_unique_ids(table: pa.Table) -> pa.Table:
+    """Reject usable rows whose id was used before, and rename the rejected whose id is empty or taken."""
+    columns = {name: table[name].to_pylist() for name in ("id", "rejected", "detail", "fingerprint")}
+    ids, rejected, detail, fingerprint = columns.values()
+    taken: set[str] = set()
+    for row, name in enumerate(ids):
+        if not rejected[row]:
+            if name in taken:
+                rejected[row], detail[row], fingerprint[row] = "duplicate id", repr(name), ""
+            taken.add(name)
+    for row, reason in enumerate(rejected):
+        if reason:
+            name = ids[row] or f"row {row + 1}"
+            if name in taken:
+                name = f"row {row + 1}"
+            while name in taken:
+                name += "'"
+            ids[row] = name
+            taken.add(name)
+    for name, values in columns.items():
+        table = table.set_column(SCHEMA.get_field_index(name), name, pa.array(values, pa.string()))
+    return table
+
+
+def _check_usable(path: Path, table: pa.Table) -> None:
+    """Log how many rows were rejected and why, or refuse the catalogue when none is left."""
+    counts = Counter(table["rejected"].to_pylist())
+    kept = counts.pop("", 0)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+    if not len(table):
+        raise DataError(f"{path}: the catalogue has no rows; expected one for each picture")
+    if not kept:
+        example = table["detail"][table["rejected"].to_pylist().index(counts.most_common(1)[0][0])]
+        raise DataError(f"{path}: none of {len(table)} rows can be used: {reasons}; for example {example}")
+    log.info("%s: %d rows read, %d usable%s", path, len(table), kept, f"; rejected: {reasons}" if reasons else "")
