@@ -1,0 +1,305 @@
+"""Serving: a bundle from a folder, a release or a bucket becomes embeddings, or is refused."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy_encoders
+from PIL import Image
+from toy_encoders import DIM
+
+import trainworks
+from trainworks import manifest
+from trainworks.errors import DataError, IntegrityError
+from trainworks.photostock.search import BATCH, Encoders
+from trainworks.release import release
+
+COLOURS = ["red", "green", "blue", "white", "black", "orange", "navy"]
+
+
+def picture(colour, size=(40, 30)):
+    return Image.new("RGB", size, colour)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """The folder of toy encoders that every bundle here is made of."""
+    return toy_encoders.write(tmp_path_factory.mktemp("toy") / "encoders")
+
+
+@pytest.fixture(scope="module")
+def bundle(toy, tmp_path_factory):
+    return toy_encoders.write_bundle(tmp_path_factory.mktemp("toy") / "bundle", toy)
+
+
+@pytest.fixture(scope="module")
+def encoders(bundle):
+    return Encoders.load(bundle)
+
+
+@pytest.fixture
+def copy(bundle, tmp_path):
+    """A bundle that a test may damage."""
+    return Path(shutil.copytree(bundle, tmp_path / "copy"))
+
+
+def test_embeddings_are_unit_vectors(encoders):
+    """float32 (n, dim), each row of length 1, whatever came in."""
+    found = [encoders.images([picture("red"), picture("blue")]), encoders.texts(["red", ""]), encoders.records([{"title": "red"}, {}])]
+    for embeddings in found:
+        assert (embeddings.shape, embeddings.dtype) == ((2, DIM), np.float32)
+        assert np.linalg.norm(embeddings, axis=1) == pytest.approx(1, abs=1e-6)
+    assert encoders.dim == DIM and encoders.inference["temperature"] == 0.07
+
+
+def test_nothing_in_nothing_out(encoders):
+    """An empty list is (0, dim), which concatenates and multiplies like any other."""
+    for embeddings in (encoders.images([]), encoders.texts([]), encoders.records([])):
+        assert (embeddings.shape, embeddings.dtype) == ((0, DIM), np.float32)
+
+
+def test_the_graph_gets_what_inference_json_says(toy, encoders):
+    """By hand: resize, crop, normalise, mean colour, projection, length 1."""
+    import onnx
+    from onnx import numpy_helper
+
+    weights = numpy_helper.to_array(onnx.load(toy / "image_encoder.onnx").graph.initializer[0])
+    colour = (np.array([200, 30, 90]) / 255 - toy_encoders.INFERENCE["mean"]) / toy_encoders.INFERENCE["std"]
+    expected = colour @ weights / np.linalg.norm(colour @ weights)
+    assert encoders.images([picture((200, 30, 90))])[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_records_are_rendered_by_the_prompt(encoders):
+    """A record is the text that the bundle's prompt makes of it; a missing field vanishes."""
+    records = [{"title": "red", "tags": ["circle", "blue"], "description": "green"}, {"tags": "circle"}]
+    assert (encoders.records(records) == encoders.texts(["red. circle, blue", "circle"])).all()
+
+
+def test_paths_bytes_and_pictures_are_the_same(encoders, tmp_path):
+    """Three ways in, one embedding."""
+    file = io.BytesIO()
+    picture("orange").save(file, "PNG")
+    (tmp_path / "a.png").write_bytes(file.getvalue())
+    found = encoders.images([picture("orange"), tmp_path / "a.png", str(tmp_path / "a.png"), file.getvalue()])
+    assert np.ptp(found, axis=0).max() <= 1e-6
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_an_answer_does_not_depend_on_its_neighbours(bundle, int8):
+    """One by one or more than a batch at once: the same to float noise; with int8 too, where a shared scale would show."""
+    encoders = Encoders.load(bundle, int8=int8)
+    pictures = [picture(COLOURS[k % len(COLOURS)], (16 + k, 20)) for k in range(2 * BATCH + 3)]
+    texts = [f"{COLOURS[k % 3]} circle " * (k % 4) for k in range(2 * BATCH + 3)]
+    for together, alone in (
+        (encoders.images(pictures), [encoders.images([one])[0] for one in pictures]),
+        (encoders.texts(texts), [encoders.texts([one])[0] for one in texts]),
+    ):
+        assert np.abs(together - alone).max() <= 1e-6
+
+
+def test_int8_is_taken_where_it_ships(toy, bundle, encoders, tmp_path):
+    """Quantised answers are near and not equal; a bundle with one int8 encoder mixes, one without gives fp32."""
+    quantised = Encoders.load(bundle, int8=True)
+    fp32, int8 = encoders.texts(COLOURS), quantised.texts(COLOURS)
+    assert 0 < np.abs(fp32 - int8).max() < 0.05
+    half = Path(shutil.copytree(toy, tmp_path / "half"))
+    (half / "image_encoder.int8.onnx").unlink()
+    mixed = Encoders.load(toy_encoders.write_bundle(tmp_path / "mixed", half), int8=True)
+    assert (mixed.texts(COLOURS) == int8).all()
+    assert (mixed.images([picture("red")]) == encoders.images([picture("red")])).all()
+
+
+def test_threads_share_one_pair_of_encoders(encoders):
+    """Eight threads at once get what one gets alone."""
+    expected = [encoders.images([picture(colour)]) @ encoders.texts([colour]).T for colour in COLOURS]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            found = pool.map(lambda colour: encoders.images([picture(colour)]) @ encoders.texts([colour]).T, COLOURS)
+            assert np.array(list(found)) == pytest.approx(np.array(expected), abs=1e-6)
+
+
+def test_a_broken_picture_is_named(encoders, tmp_path):
+    """Which one, and what is wrong with it."""
+    (tmp_path / "b.jpg").write_bytes(b"<html>")
+    with pytest.raises(DataError, match=r"of inputs 0 to 1: .*b\.jpg: cannot be read as a picture"):
+        encoders.images([picture("red"), tmp_path / "b.jpg"])
+
+
+def test_one_input_is_not_a_list_of_inputs(encoders):
+    """A text would otherwise be searched letter by letter."""
+    for call in (lambda: encoders.texts("red"), lambda: encoders.images("a.png"), lambda: encoders.records({"title": "red"})):
+        with pytest.raises(TypeError, match="expected a list of"):
+            call()
+
+
+@pytest.mark.parametrize("name", ["image_encoder.onnx", "image_encoder.int8.onnx", "tokenizer.json", "inference.json"])
+def test_a_tampered_bundle_is_refused_before_it_is_parsed(copy, name):
+    """The checksum speaks first: garbage in a file that would not even parse is reported as tampering."""
+    (copy / name).write_bytes(b"\0" * (copy / name).stat().st_size)
+    with pytest.raises(IntegrityError, match=f"{name}: SHA-256"):
+        Encoders.load(copy)
+
+
+@pytest.mark.parametrize("name", ["image_encoder.onnx", "text_encoder.onnx", "tokenizer.json", "inference.json"])
+def test_a_partial_bundle_is_refused(copy, name):
+    """Whether the file is gone, or is there without the manifest's word for it."""
+    (copy / name).rename(copy / "aside")
+    with pytest.raises(IntegrityError, match=f"{name} is missing"):
+        Encoders.load(copy)
+    manifest.write(copy)
+    shutil.copy(copy / "aside", copy / name)
+    with pytest.raises(IntegrityError, match=f"does not name {name}"):
+        Encoders.load(copy)
+
+
+def test_no_manifest_no_bundle(copy):
+    """What a killed copy leaves is not loaded."""
+    (copy / manifest.NAME).unlink()
+    with pytest.raises(IntegrityError, match=r"no readable manifest\.json"):
+        Encoders.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"schema": 2}, "schema 2, this trainworks reads 1"),
+        ({"image": "squash(32)"}, r"image_encoder\.onnx: takes \[3, 16, 16\] .* says \[3, 32, 32\]"),
+        ({"embedding_size": 9}, r"gives \[8\] .* and \[9\]"),
+        ({"context_length": 7}, r"text_encoder\.onnx: takes \[6\] .* says \[7\]"),
+    ],
+)
+def test_settings_that_do_not_fit_the_encoders_are_refused(toy, tmp_path, change, says):
+    """At loading, not at the first search."""
+    with pytest.raises(IntegrityError, match=says):
+        Encoders.load(toy_encoders.write_bundle(tmp_path / "bundle", toy, **change))
+
+
+def test_a_release_is_followed_to_its_current_version(toy, bundle, encoders, tmp_path):
+    """A candidate whose gates failed changes nothing for those who load the release."""
+    root = tmp_path / "release"
+    release(bundle, str(root))
+    release(toy_encoders.write_bundle(tmp_path / "poor", toy, recall=0.1, temperature=0.5), str(root))
+    assert Encoders.load(str(root)).inference == encoders.inference
+
+
+def test_a_version_other_than_the_one_released_is_refused(bundle, tmp_path):
+    """Even one that is consistent in itself: the pointer names the manifest's hash."""
+    done = release(bundle, str(tmp_path / "release"))
+    (Path(done.uri) / "README.md").write_text("added")
+    manifest.write(Path(done.uri))
+    with pytest.raises(IntegrityError, match=r"not the one that current\.json names"):
+        Encoders.load(tmp_path / "release")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """A bucket on a loopback server, named by the standard environment variables."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    patch = pytest.MonkeyPatch()
+    host, port = server.get_host_and_port()
+    settings = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        patch.setenv(name, value)
+    import boto3
+
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="photos")
+    yield client
+    server.stop()
+    patch.undo()
+
+
+def upload(client, folder, prefix):
+    for path in folder.rglob("*"):
+        if path.is_file():
+            client.upload_file(str(path), "photos", f"{prefix}/{path.relative_to(folder).as_posix()}")
+
+
+@pytest.mark.slow
+def test_a_bucket_serves_like_a_folder(bucket, bundle, encoders, tmp_path, monkeypatch):
+    """A bundle and a release on S3 give the embeddings of the local one, and leave nothing on disk."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    release(bundle, str(tmp_path / "release"))
+    upload(bucket, bundle, "some/bundle")
+    upload(bucket, tmp_path / "release", "some/release")
+    for uri in ("s3://photos/some/bundle", "s3://photos/some/bundle/", "s3://photos/some/release"):
+        found = Encoders.load(uri)
+        assert (found.texts(["red circle"]) == encoders.texts(["red circle"])).all()
+        assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_damaged_bucket_is_refused(bucket, bundle, tmp_path):
+    """Tampered, partial, pointing elsewhere, or not a bundle at all."""
+    done = release(bundle, str(tmp_path / "release"))
+    upload(bucket, bundle, "tampered")
+    bucket.put_object(Bucket="photos", Key="tampered/tokenizer.json", Body=b"{}")
+    with pytest.raises(IntegrityError, match=r"tokenizer\.json"):
+        Encoders.load("s3://photos/tampered")
+    upload(bucket, bundle, "partial")
+    bucket.delete_object(Bucket="photos", Key="partial/text_encoder.onnx")
+    with pytest.raises(IntegrityError, match=r"text_encoder\.onnx is missing"):
+        Encoders.load("s3://photos/partial")
+    upload(bucket, tmp_path / "release", "moved")
+    content = json.loads((Path(done.uri) / manifest.NAME).read_text()) | {"seed": 2}
+    bucket.put_object(Bucket="photos", Key=f"moved/versions/{done.version}/manifest.json", Body=json.dumps(content).encode())
+    with pytest.raises(IntegrityError, match=r"not the one that current\.json names"):
+        Encoders.load("s3://photos/moved")
+    with pytest.raises(IntegrityError, match=r"s3://photos/mistyped: has no manifest\.json"):
+        Encoders.load("s3://photos/mistyped")
+    with pytest.raises(ValueError, match="expected s3://bucket/prefix"):
+        Encoders.load("s3://")
+
+
+@pytest.mark.slow
+def test_a_key_that_leaves_the_folder_is_refused(bucket, bundle):
+    """A bucket cannot write beside the download."""
+    upload(bucket, bundle, "escaping")
+    bucket.put_object(Bucket="photos", Key="escaping/../../outside", Body=b"x")
+    with pytest.raises(IntegrityError, match="leaves the folder"):
+        Encoders.load("s3://photos/escaping")
+
+
+SERVE = """
+import sys
+from trainworks.photostock.search import Encoders
+from PIL import Image
+encoders = Encoders.load(sys.argv[1])
+print(encoders.images([Image.new("RGB", (40, 30), "red")]).shape, encoders.records([{"title": "red"}]).shape)
+"""
+
+
+def test_serving_imports_nothing_of_training(bundle):
+    """torch, pandas, pyarrow, flytekit, open_clip and boto3 may all be absent."""
+    absent = "import sys\nfor name in ('torch', 'pandas', 'pyarrow', 'flytekit', 'open_clip', 'boto3'): sys.modules[name] = None\n"
+    found = subprocess.run([sys.executable, "-c", absent + SERVE, bundle], capture_output=True, text=True, check=False)
+    assert found.stdout == f"(1, {DIM}) (1, {DIM})\n", found.stderr
+
+
+@pytest.mark.slow
+def test_a_fresh_environment_with_the_serve_extra_is_enough(bundle, tmp_path):
+    """What ``pip install trainworks[serve]`` brings loads a bundle and answers."""
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    source = shutil.copytree(
+        Path(trainworks.__file__).parent.parent,
+        tmp_path / "source",
+        ignore=shutil.ignore_patterns(".*", "artifacts", "data", "tests", "build", "*.egg-info", "__pycache__"),
+    )
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    install = [uv, "pip", "install", "--python", str(python)] if uv else [str(python), "-m", "pip", "install"]
+    done = subprocess.run([*install, "--quiet", f"{source}[serve]"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = subprocess.run([python, "-c", SERVE, bundle], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.stdout == f"(1, {DIM}) (1, {DIM})\n", found.stderr

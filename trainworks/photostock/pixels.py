@@ -1,0 +1,182 @@
+"""From any picture to the square RGB array that the image tower sees; the same code trains and serves."""
+
+import io
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from trainworks.errors import DataError, LanguageError
+from trainworks.grammar import Call, calls
+
+Picture = Image.Image | str | Path | bytes
+"""What a caller may hand in: an opened picture, its path, or its encoded bytes."""
+
+SMALLEST, LARGEST = 16, 1024
+"""Sides a preprocessed picture may have, in pixels."""
+
+BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0), "grey": (128, 128, 128)}
+
+
+class Preprocessing:
+    """The ``image`` little language: a picture to a square, as in ``shortest(224) > center_crop(224)``.
+
+    Its steps, all resizing bicubically with antialiasing:
+        ``shortest(n)``      resize until the shorter side is n
+        ``center_crop(n)``   keep the n × n middle
+        ``squash(n)``        resize both sides to n, whatever the aspect
+        ``pad(n, colour)``   resize until the longer side is n, centred on white (the default), black or grey
+
+    Rounding is that of torchvision's ``Resize`` and ``CenterCrop``, which pretrained towers saw.
+
+    Raises:
+        LanguageError: an unknown step, wrong arguments, or steps that do not end in a square.
+    """
+
+    def __init__(self, text: str):
+        self.text = text
+        self.size, self._steps = _compile(text)
+
+    def apply(self, image: Image.Image) -> np.ndarray:
+        """An RGB picture of any size → uint8 ``(size, size, 3)``."""
+        if image.mode != "RGB":
+            raise ValueError(f"expected an RGB picture, got mode {image.mode!r}: pass it through to_rgb first")
+        for step in self._steps:
+            image = step(image)
+        return np.array(image)
+
+
+def normalise(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """uint8 ``(n, height, width, 3)`` → float32 ``(n, 3, height, width)``: scaled to 0…1, less *mean*, over *std*."""
+    planes = pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+    offset, scale = (np.float32(255) * np.asarray(values, np.float32)[:, None, None] for values in (mean, std))
+    planes -= offset
+    planes /= scale
+    return planes
+
+
+def open_rgb(picture: Picture) -> Image.Image:
+    """Any picture, its path or its encoded bytes → RGB, upright, on white.
+
+    Raises:
+        DataError: it cannot be read as a picture; the message says which and why.
+    """
+    if isinstance(picture, Image.Image):
+        return to_rgb(picture)
+    name = f"{len(picture)} bytes" if isinstance(picture, bytes) else str(picture)
+    try:
+        with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
+            return to_rgb(opened)
+    except Exception as error:  # what a decoder raises on a broken file is not limited to OSError
+        raise DataError(f"{name}: cannot be read as a picture ({type(error).__name__}: {error})") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The first frame of *image* as RGB: turned upright by its EXIF tag, transparency on white, deep grey scaled to 8 bits.
+
+    This comes before any resizing, and once: a bare ``convert("RGB")`` turns 16-bit grey white and
+    drawings on transparent ground black. Raises what Pillow raises on a broken file.
+    """
+    if image.tell():
+        image.seek(0)
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        return _grey(image).convert("RGB")
+    if image.has_transparency_data:
+        drawing = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", drawing.size, "white"), drawing).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Deep grey → 8 bits: 16-bit integers and floats of 0…1 by their range, anything else stretched from least to most."""
+    transparent = image.info.get("transparency")
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
+    low, high = float(values.min()), float(values.max())
+    nominal = 1.0 if image.mode == "F" else 65535.0
+    if low >= 0 and high <= nominal:
+        low, high = 0.0, nominal
+    grey = np.rint((values - low) * (255 / (high - low or 1.0))).astype(np.uint8)
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey)
+
+
+def _compile(text: str) -> tuple[int, list[Callable[[Image.Image], Image.Image]]]:
+    """The side of the final square and the steps that lead to it."""
+    steps: list[Callable[[Image.Image], Image.Image]] = []
+    known = 0  # the shorter side so far, once it is known
+    square = False
+    parsed = calls("image", text, ("shortest", "center_crop", "squash", "pad"))
+    for call in parsed:
+        side = _side(text, call)
+        if call.name == "shortest":
+            steps.append(partial(_shortest, side=side, window=None))
+        elif call.name == "squash":
+            steps.append(partial(_squash, side=side))
+        elif call.name == "pad":
+            steps.append(partial(_pad, side=side, background=BACKGROUNDS[_colour(text, call)]))
+        elif side > known:
+            has = f"a picture of only {known} pixels" if known else "a picture of unknown size"
+            raise LanguageError("image", text, call.position, f"center_crop({side}) cuts {has}; put shortest({side}) before it")
+        elif square:
+            steps.append(partial(_crop, side=side))
+        else:
+            steps[-1] = partial(_shortest, side=known, window=side)
+        known, square = side, square or call.name != "shortest"
+    if not square:
+        raise LanguageError("image", text, parsed[-1].position, f"does not end in a square; add > center_crop({known})")
+    return known, steps
+
+
+def _side(text: str, call: Call) -> int:
+    if not 1 <= len(call.args) <= (2 if call.name == "pad" else 1):
+        wants = "a side in pixels, and a colour if you like" if call.name == "pad" else "one argument, a side in pixels"
+        raise LanguageError("image", text, call.position, f"{call.name} takes {wants}; got {len(call.args)} arguments")
+    side = call.args[0]
+    if not isinstance(side, int) or not SMALLEST <= side <= LARGEST:
+        raise LanguageError("image", text, call.position, f"{call.name} takes a whole side of {SMALLEST} to {LARGEST} pixels, got {side!r}")
+    return side
+
+
+def _colour(text: str, call: Call) -> str:
+    colour = call.args[1] if call.args[1:] else "white"
+    if colour not in BACKGROUNDS:
+        raise LanguageError("image", text, call.position, f"pad takes {', '.join(BACKGROUNDS)}, got {colour!r}")
+    return str(colour)
+
+
+def _shortest(image: Image.Image, side: int, window: int | None) -> Image.Image:
+    """Shorter side → *side*; of the result only the middle *window* is computed, so that a 1 × 50 000 picture stays small."""
+    width, height = image.size
+    short = min(width, height)
+    scaled = int(side * width / short), int(side * height / short)
+    if window is None:
+        return image.resize(scaled, Image.Resampling.BICUBIC)
+    left, top, right, bottom = _middle(scaled, window)
+    across, down = width / scaled[0], height / scaled[1]
+    box = (left * across, top * down, right * across, bottom * down)
+    return image.resize((window, window), Image.Resampling.BICUBIC, box)
+
+
+def _squash(image: Image.Image, side: int) -> Image.Image:
+    return image.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def _pad(image: Image.Image, side: int, background: tuple[int, int, int]) -> Image.Image:
+    long = max(image.size)
+    width, height = (max(1, round(side * length / long)) for length in image.size)
+    canvas = Image.new("RGB", (side, side), background)
+    canvas.paste(image.resize((width, height), Image.Resampling.BICUBIC), ((side - width) // 2, (side - height) // 2))
+    return canvas
+
+
+def _crop(image: Image.Image, side: int) -> Image.Image:
+    return image.crop(_middle(image.size, side))
+
+
+def _middle(size: tuple[int, int], side: int) -> tuple[int, int, int, int]:
+    left, top = (round((length - side) / 2) for length in size)
+    return left, top, left + side, top + side

@@ -1,0 +1,34 @@
+"""Texts to token ids, by the one ``tokenizer.json`` that training, evaluation and serving read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+from trainworks.errors import DataError
+
+
+class Tokenizer:
+    """A ``tokenizer.json`` that pads and truncates to one length, as stored in the file itself.
+
+    Raises:
+        DataError: the file does not parse, or does not pad and truncate to one length.
+    """
+
+    def __init__(self, path: Path | str):
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise DataError(f"{path}: not a tokenizer.json that this version of tokenizers reads ({error})") from error
+        pads = (self._tokenizer.padding or {}).get("length")
+        truncates = (self._tokenizer.truncation or {}).get("max_length")
+        if not pads or pads != truncates:
+            raise DataError(f"{path}: must pad and truncate to one context length; it pads to {pads} and truncates to {truncates}")
+        self.context_length: int = pads
+        """Tokens per text, padding included."""
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts → int64 ``(n, context_length)``; an empty text is a row like any other."""
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        return np.array(ids, np.int64).reshape(len(ids), self.context_length)
