@@ -1,0 +1,438 @@
+"""The report a person reads before a PhotoStock model is shipped, made from a toy run."""
+
+import base64
+import io
+import itertools
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageDraw
+
+from trainworks import manifest
+from trainworks.errors import DataError
+from trainworks.photostock.report import examples, report, thumbnails, worst
+
+Run = dict[str, Any]
+
+
+def drawn(number: int) -> bytes:
+    """A small picture, different for each number, as a shard stores it."""
+    image = Image.new("RGB", (200, 150), "white")
+    ImageDraw.Draw(image).ellipse((10, 10, 60 + 5 * number, 60 + 4 * number), fill=(9 * number % 256, 120, 200))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95, subsampling=0)
+    return file.getvalue()
+
+
+def write(folder: Path, **contents: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def a_run(folder: Path, titles: list[str], draw: Callable[[int], bytes] = drawn) -> Run:
+    """The folders of a whole run on pictures called *titles*, in two shards, as arguments of ``report``."""
+    ids = [f"p{i:03d}" for i in range(len(titles))]
+    half = len(ids) // 2
+    shards, index = [], []
+    for number, members in enumerate((range(half), range(half, len(ids)))):
+        shard = folder / f"shard{number}"
+        shard.mkdir(parents=True)
+        pq.write_table(pa.table({"id": [ids[i] for i in members], "pixels": [draw(i) for i in members]}), shard / "shard.parquet")
+        manifest.write(shard)
+        shards.append(shard)
+        facts = {"shard": manifest.digest(shard), "split": "test", "contributor": f"painter {number}", "licence": "Public Domain"}
+        index += [{"id": ids[i], "row": row, "title": titles[i], **facts} for row, i in enumerate(members)]
+    dataset = folder / "dataset"
+    write(dataset, card=CARD)
+    pq.write_table(pa.Table.from_pylist(index), dataset / "index.parquet")
+    pq.write_table(pa.Table.from_pylist(REJECTED), dataset / "rejected.parquet")
+    write(folder / "checkpoint", history=HISTORY, groups=GROUPS)
+    write(folder / "encoders", inference=INFERENCE, parity={"image_encoder": {"max_abs": 2.98e-7, "batches": [1, 2, 3, 8]}})
+    write(folder / "metrics", metrics=METRICS)
+    answers = []
+    for i, id in enumerate(ids):
+        rank = (1, 2, 1, 5, 31, 1, 9, 87)[i % 8]
+        others = [ids[(i + k) % len(ids)] for k in range(1, 9)]
+        found = [*others[: rank - 1], id, *others[rank - 1 :]][:8] if rank <= 8 else others
+        answers.append({"id": id, "query": titles[i], "rank": rank, "found": found, "scores": [0.1] * 8, "right": [f == id for f in found]})
+    pq.write_table(pa.Table.from_pylist(answers), folder / "metrics" / "answers.parquet")
+    return {
+        **{name: folder / name for name in ("dataset", "checkpoint", "encoders", "metrics")},
+        "shards": shards,
+        "verdict": VERDICT,
+        "facts": FACTS,
+    }
+
+
+CARD = {
+    "read": 1600,
+    "kept": {"train": 1003, "val": 100, "test": 100},
+    "stages": [
+        {"stage": "acquire", "read": 1600, "kept": 1595, "rejected": {"missing file": 3, "duplicate id": 2}},
+        {"stage": "prepare", "read": 1595, "kept": 1595, "rejected": {}},
+        {"stage": "curate", "read": 1595, "kept": 1203, "rejected": {"near duplicate": 341, "contributor cap": 51}},
+    ],
+    "repairs": {"HASH tag removed": 411, "title from file name": 77},
+    "licences": {"Public Domain": 1201, "": 2},
+    "contributors": {"read": 214, "kept": 198, "largest": [["johnny_automatic", 300], ["Gerald_G", 41], ["nicubunu", 38]]},
+    "clusters": {"pictures": 1595, "clusters": 1254, "largest": 23},
+    "captions": {"distinct": 1190, "shared_by_several": 7, "texts_per_picture": 2.9},
+}
+REJECTED = [
+    {"id": "x1", "stage": "acquire", "reason": "missing file", "detail": "animals/ghost.png"},
+    {"id": "x2", "stage": "curate", "reason": "near duplicate", "detail": "of p003, distance 2"},
+]
+HISTORY = [
+    {
+        "epoch": e,
+        "step": 16 * e,
+        "train_loss": t,
+        "learning_rate": 1e-3,
+        "val_loss": v,
+        "val_R@1": a,
+        "val_R@5": b,
+        "val_R@10": c,
+        "best": e == 4,
+    }
+    for e, (t, v, a, b, c) in enumerate(
+        [
+            (None, 4.61, 0.01, 0.05, 0.11),
+            (3.92, 3.71, 0.04, 0.16, 0.25),
+            (3.2, 3.38, 0.07, 0.22, 0.33),
+            (2.71, 3.24, 0.08, 0.26, 0.37),
+            (2.3, 3.2, 0.1, 0.28, 0.41),
+            (1.98, 3.24, 0.1, 0.27, 0.39),
+            (1.7, 3.31, 0.09, 0.27, 0.38),
+        ]
+    )
+]
+GROUPS = [
+    {"group": "image.head", "parameters": 327936, "factor": 1.0, "learning_rate": 1e-3},
+    {"group": "image", "parameters": 3413024, "factor": 0.1, "learning_rate": 1e-4},
+]
+INFERENCE = {
+    "schema": 1,
+    "prompt": "{title}. {description} {tags}",
+    "image": "shortest(128) > center_crop(128)",
+    "mean": [0.5] * 3,
+    "std": [0.5] * 3,
+    "context_length": 64,
+    "embedding_size": 256,
+    "distance": "cosine",
+    "temperature": 0.05,
+}
+
+
+def recalls(*values: float) -> dict[str, float]:
+    return dict(zip(("R@1", "R@5", "R@10", "median_rank", "queries"), values, strict=False))
+
+
+METRICS = {
+    "gallery": {"pictures": 100, "captions": 100},
+    "chance": recalls(0.01, 0.05, 0.1),
+    "finetuned": {"text_to_image": recalls(0.12, 0.27, 0.384, 17.5, 100), "image_to_text": recalls(0.11, 0.25, 0.371, 19, 100)},
+    "baseline": {"text_to_image": recalls(0.02, 0.06, 0.117, 47, 100), "image_to_text": recalls(0.01, 0.07, 0.109, 48.5, 100)},
+    "queries": {
+        kind: {"finetuned": recalls(0.12 - d, 0.27 - d, 0.384 - d, 19, 97), "baseline": recalls(0.02, 0.05, 0.113, 48, 97)}
+        for kind, d in (("caption", 0.0), ("title", 0.03), ("tags", 0.052))
+    },
+    "int8": {
+        "image_encoder": {"R@10": 0.379, "loss": 0.005, "bytes": 4_712_000, "fp32_bytes": 18_104_000, "ships": True},
+        "text_encoder": {"R@10": 0.301, "loss": 0.083, "bytes": 22_900_000, "fp32_bytes": 90_400_000, "ships": False},
+    },
+}
+
+
+def a_gate(name: str, value: float | None, bound: float, passed: bool) -> dict[str, Any]:
+    return {"gate": name, "value": value, "must": "at least", "bound": bound, "passed": passed, "meaning": f"{name} of R@10"}
+
+
+VERDICT = {"passed": False, "gates": [a_gate("reach", 0.384, 0.3, True), a_gate("gain", 0.267, 0.275, False)]}
+FACTS: dict[str, Any] = {
+    "knobs": {"stored_size": 160, "epochs": 6, "learning_rate": 0.002, "tune": "logit_scale=1, *.head=1, *=0.1"},
+    "defaults": {"stored_size": 160, "epochs": 6, "learning_rate": 0.001, "tune": "logit_scale=1, *.head=1, *=0.1"},
+    "stages": [{"stage": "prepare", "seconds": 3.21, "cached": True}, {"stage": "finetune", "seconds": 215.2}],
+    "commit": "0123abc",
+    "versions": {"torch": "2.15.0", "onnxruntime": "1.32.0"},
+    "seed": 1,
+    "machine": "2 cores, no GPU",
+    "command": "pyflyte run workflows/photostock.py photostock --learning_rate 0.002",
+}
+TITLES = [f"picture number {i}" for i in range(24)]
+
+
+class Page(HTMLParser):
+    """A page as its readers get it: the text, and the attributes of every element."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.html, self.words, self.elements, self.open = html, [], [], []
+        self.feed(html)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return a_run(tmp_path_factory.mktemp("run"), TITLES)
+
+
+def page_of(run: Run, out: Path) -> Page:
+    report(**run, out=out)
+    return Page((out / "report.html").read_text())
+
+
+@pytest.fixture(scope="module")
+def page(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return page_of(run, tmp_path_factory.mktemp("report"))
+
+
+def changed(run: Run, name: str, file: str, change: Callable[[Any], Any], folder: Path) -> Run:
+    """*run* with one JSON file of its folder *name* changed."""
+    copy = folder / name
+    copy.mkdir()
+    for path in run[name].iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    (copy / file).write_text(json.dumps(change(json.loads((copy / file).read_text()))))
+    return {**run, name: copy}
+
+
+def test_the_page_loads_nothing_from_elsewhere(page: Page) -> None:
+    """Every source is a data: URI, every link stays on the page, there is no script and no foreign address."""
+    for tag, attributes in page.elements:
+        assert tag not in ("script", "link", "iframe", "object", "embed", "base")
+        for name in ("src", "srcset", "href", "xlink:href", "action", "data", "poster"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/webp;base64,")), (tag, name)
+        assert not [name for name in attributes if name.startswith("on")]
+    assert "http:" not in page.html and "https:" not in page.html and "@import" not in page.html
+    assert set(re.findall(r"url\((.)", page.html)) <= {"#"}
+
+
+def test_the_page_is_small(page: Page) -> None:
+    """At most 5 MB, though every query shows eight pictures."""
+    assert len(page.html.encode()) < 5_000_000
+    assert len(page.all("img")) > 60
+
+
+def test_the_page_stays_small_whatever_the_catalogue_says(tmp_path: Path) -> None:
+    """A title of a megabyte is cut wherever it is shown."""
+    assert len(page_of(a_run(tmp_path / "run", ["long " * 200_000] * 9), tmp_path / "out").html) < 5_000_000
+
+
+def test_foreign_text_is_shown_and_never_run(tmp_path: Path) -> None:
+    """A title with markup appears as text in the query, the alternative text and the credits."""
+    evil = "<script>alert(1)</script>\" onerror='x' {{ 7 * 7 }} & Söhne"
+    page = page_of(a_run(tmp_path / "run", [evil] * 9), tmp_path / "out")
+    assert not page.all("script") and "<script" not in page.html
+    assert {img["alt"] for img in page.all("img")} == {evil}
+    assert f"painter 0 : {evil}" in page.text
+    assert evil in page.text
+
+
+def test_the_headline_counts_queries_of_100(page: Page) -> None:
+    """Before, after and chance are those of the metrics, as whole queries of 100."""
+    assert page.text.count("38 of 100 queries find their picture in the top ten") == 1
+    assert "before fine-tuning 12 after fine-tuning 38 by chance 10" in page.text
+
+
+def test_the_verdict_names_the_gate_that_fails(page: Page) -> None:
+    """A gate's value, bound and result stand in one row, told by word and not only by colour."""
+    assert "✗ 1 of 2 gates fails" in page.text
+    assert "gain gain of R@10 0.267 at least 0.275 ✗ fails" in page.text
+    assert "0.384 at least 0.3 ✓ holds" in page.text
+
+
+def test_a_passed_verdict_says_so(run: Run, tmp_path: Path) -> None:
+    """When every gate holds the page says that the model may be released."""
+    verdict = {"passed": True, "gates": VERDICT["gates"][:1]}
+    page = page_of({**run, "verdict": verdict}, tmp_path)
+    assert "✓ Every gate holds" in page.text and "fail" not in page.text
+    assert json.loads((tmp_path / "verdict.json").read_text()) == verdict
+
+
+def test_the_numbers_are_those_of_the_metrics(page: Page) -> None:
+    """Recall of both directions, every kind of query and int8 appear row by row as they were measured."""
+    assert "after 12.0 % 27.0 % 38.4 % 17.5 100 before 2.0 % 6.0 % 11.7 % 47 100 chance 1.0 % 5.0 % 10.0 % – –" in page.text
+    assert "after 11.0 % 25.0 % 37.1 % 19 100 before 1.0 % 7.0 % 10.9 % 48.5 100" in page.text
+    assert "tags, after 6.8 % 21.8 % 33.2 % 19 97 tags, before 2.0 % 5.0 % 11.3 % 48 97" in page.text
+    assert "text encoder ✗ left out 30.1 % 8.3 points 22.9 MB 90.4 MB" in page.text
+    assert "image encoder 3.0e-07 1, 2, 3, 8" in page.text
+
+
+def test_the_ledger_adds_up_for_the_reader(page: Page) -> None:
+    """Read from the source, less what each stage rejected, is what it kept; the parts make the whole."""
+    assert (
+        "read from the source 1,600 acquire: missing file −3 x1 animals/ghost.png acquire: duplicate id −2 kept by acquire 1,595 "
+        "kept by prepare 1,595 curate: near duplicate −341 x2 of p003, distance 2 curate: contributor cap −51 kept by curate 1,203"
+    ) in page.text
+    assert "train 1,003 83.4 % the model learns from these val 100 8.3 %" in page.text
+    assert "together 1,203 100.0 %" in page.text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda card: card["stages"][2].update(kept=1204), "curate took 1595 of 1595 rows, kept 1204 and rejected 392"),
+        (lambda card: card["stages"][0].update(read=1599, kept=1594), "acquire took 1599 of 1600 rows"),
+        (lambda card: card["kept"].update(test=99), "the splits hold 1202 rows where the last stage kept 1203"),
+    ],
+)
+def test_a_card_that_does_not_add_up_is_refused(run: Run, tmp_path: Path, change: Callable[[Any], None], words: str) -> None:
+    """A row that is neither kept nor rejected must not reach a reader as a sum."""
+
+    def spoil(card: Any) -> Any:
+        change(card)
+        return card
+
+    with pytest.raises(DataError, match=words):
+        report(**changed(run, "dataset", "card.json", spoil, tmp_path), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_inputs_give_the_same_bytes(run: Run, page: Page, tmp_path: Path) -> None:
+    """Two reports of one run do not differ in a byte, charts and pictures included."""
+    assert page_of(run, tmp_path).html == page.html
+
+
+def test_each_query_stands_for_an_equal_share() -> None:
+    """Examples come from the middle of each eighth of the ranking, not from its best end."""
+    answers = [{"id": f"{i:02d}", "rank": 1 + i} for i in reversed(range(80))]
+    assert [a["rank"] for a in examples(answers, 8)] == [6, 16, 26, 36, 46, 56, 66, 76]
+    assert [a["rank"] for a in examples(answers[-3:], 8)] == [1, 2, 3]
+
+
+def test_the_worst_misses_come_first_and_are_misses() -> None:
+    """The furthest rank first; a query that found its picture at once is no miss."""
+    answers = [{"id": id, "rank": rank} for id, rank in (("a", 1), ("b", 7), ("c", 90), ("d", 7))]
+    assert [a["id"] for a in worst(answers, 6)] == ["c", "b", "d"]
+    assert [a["id"] for a in worst(answers, 1)] == ["c"]
+
+
+def test_a_right_picture_has_a_border_and_a_tick(page: Page) -> None:
+    """One right picture for each of eight queries, apart if not among the first eight, and one for each of six misses: border and tick."""
+    bordered = [div for div in page.all("div") if "right" in (div.get("class") or "").split()]
+    assert len(bordered) == page.text.count("✓ right") == 8 + 6
+    assert len([div for div in bordered if "apart" in (div["class"] or "")]) == 3
+    assert "right picture at place 87" in page.text
+
+
+def test_a_thumbnail_shows_the_picture_of_its_row(run: Run) -> None:
+    """Each picture comes from its own shard and row, scaled to 112 pixels and keeping its shape."""
+    shown = thumbnails(run["dataset"], run["shards"][::-1], {"p002", "p020"})
+    for number in (2, 20):
+        small = Image.open(io.BytesIO(base64.b64decode(shown[f"p{number:03d}"].uri.partition(",")[2]))).convert("RGB")
+        assert small.size == (112, 84)
+        expected = Image.open(io.BytesIO(drawn(number))).resize(small.size)
+        assert all(abs(a - b) < 12 for a, b in zip(small.getpixel((20, 20)), expected.getpixel((20, 20)), strict=True))
+
+
+def test_a_picture_that_cannot_be_had_is_named(run: Run, tmp_path: Path) -> None:
+    """An id the dataset lacks, or a shard that was not given, is told by name."""
+    with pytest.raises(DataError, match="'nobody', which the dataset lacks"):
+        thumbnails(run["dataset"], run["shards"], {"p001", "nobody"})
+    with pytest.raises(DataError, match=r"'p020' is in shard .* not among the 1 shards given"):
+        thumbnails(run["dataset"], run["shards"][:1], {"p020"})
+
+
+def test_a_changed_knob_is_marked(page: Page, run: Run, tmp_path: Path) -> None:
+    """A knob that differs from its default says from what; without defaults nothing is said to have changed."""
+    assert "learning_rate 0.002 (changed from 0.001) peak learning rate of factor 1" in page.text
+    assert page.text.count("changed from") == 1
+    facts = {name: value for name, value in FACTS.items() if name != "defaults"}
+    assert "changed from" not in page_of({**run, "facts": facts}, tmp_path).text
+
+
+def test_what_ran_is_told(page: Page) -> None:
+    """Time per stage and in all, parameter groups, versions, commit and command."""
+    assert "prepare (from an earlier run) 3.2 s finetune 3 min 35 s together, from scratch 3 min 38 s" in page.text
+    assert "image.head 327,936 1 0.001 image 3,413,024 0.1 0.0001" in page.text
+    assert "onnxruntime 1.32.0 torch 2.15.0" in page.text
+    assert FACTS["command"] in page.text and page.text.count("0123abc") == 2
+
+
+def test_the_kept_epoch_is_named(page: Page) -> None:
+    """The epoch whose weights were kept is in the text, and in what is said of the charts to those who cannot see them."""
+    assert "The weights of epoch 4 were kept" in page.text and "R@10 41.0 %" in page.text
+    charts = [svg for svg in page.all("svg") if svg.get("role") == "img"]
+    assert len(charts) == 2 and all("epoch 4 were kept, with R@10 41.0 %" in svg["aria-label"] for svg in charts)
+
+
+def test_every_picture_shown_is_credited(page: Page) -> None:
+    """Each picture's title stands with its contributor, under its licence."""
+    credits = page.text.partition("by licence and contributor.")[2]
+    assert credits.startswith(" Public Domain painter 0 :")
+    assert all(img["alt"] in credits for img in page.all("img"))
+
+
+def test_the_page_can_be_read_without_seeing_it(page: Page) -> None:
+    """One h1, no level of heading skipped, a text for every picture, a caption and header cells for every table, no id twice."""
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
+    assert all(img["alt"] for img in page.all("img"))
+    assert len(page.all("caption")) == len(page.all("table")) == len(page.all("thead"))
+    assert all(th["scope"] in ("col", "row") for th in page.all("th"))
+    ids = [attributes["id"] for _, attributes in page.elements if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    assert {a["href"] for a in page.all("a")} <= {f"#{id}" for id in ids}
+    assert page.all("html")[0]["lang"] == "en"
+
+
+def test_a_run_without_the_optional_parts_has_a_report(run: Run, tmp_path: Path) -> None:
+    """Nothing rejected, nothing repaired, no training loss, no int8 encoder and no chosen epoch still make a page."""
+
+    def spotless(card: Any) -> Any:
+        stages = [{"stage": s["stage"], "read": 1203, "kept": 1203, "rejected": {}} for s in card["stages"]]
+        return {
+            **card,
+            "read": 1203,
+            "stages": stages,
+            "repairs": {},
+            "licences": {},
+            "contributors": {"read": 0, "kept": 0, "largest": []},
+        }
+
+    bare = changed(run, "dataset", "card.json", spotless, tmp_path)
+    nothing = pq.read_table(bare["dataset"] / "rejected.parquet").slice(0, 0)
+    pq.write_table(nothing, bare["dataset"] / "rejected.parquet")
+    bare = changed(bare, "checkpoint", "history.json", lambda h: [{**row, "train_loss": None, "best": False} for row in h[:1]], tmp_path)
+    bare = changed(bare, "metrics", "metrics.json", lambda m: {k: v for k, v in m.items() if k != "int8"}, tmp_path)
+    page = page_of(bare, tmp_path / "out")
+    assert "read from the source 1,203 kept by acquire 1,203 kept by prepare 1,203 kept by curate 1,203" in page.text
+    assert "No row needed one" in page.text and "No int8 encoders were made" in page.text and "were kept" not in page.text
+
+
+def test_a_perfect_model_has_no_misses(run: Run, tmp_path: Path) -> None:
+    """When every right picture comes first there is nothing to show, and the page says that."""
+    perfect = changed(run, "metrics", "metrics.json", lambda m: m, tmp_path)
+    answers = pq.read_table(perfect["metrics"] / "answers.parquet").to_pylist()
+    pq.write_table(pa.Table.from_pylist([{**a, "rank": 1} for a in answers]), perfect["metrics"] / "answers.parquet")
+    assert "None: every query found its picture in the first place." in page_of(perfect, tmp_path / "out").text
+
+
+def test_a_value_that_is_no_number_is_shown_as_failed(run: Run, tmp_path: Path) -> None:
+    """A gate whose value could not be measured has a dash, and does not hold."""
+    verdict = {"passed": False, "gates": [a_gate("reach", None, 0.3, False)]}
+    assert "reach of R@10 – at least 0.3 ✗ fails" in page_of({**run, "verdict": verdict}, tmp_path).text

@@ -1,0 +1,302 @@
+"""The page a person reads before a PhotoStock model is shipped."""
+
+import base64
+import io
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from trainworks import manifest
+from trainworks.config import meanings
+from trainworks.errors import DataError
+from trainworks.photostock.config import DataConfig, GateConfig, TrainConfig
+from trainworks.report import Bars, Mark, Quantity, Table, cell, curves, interval, megabytes, percent, render, seconds, short
+
+EXAMPLES = 8
+MISSES = 6
+THUMBNAIL = 112
+"""Longer side of a thumbnail, in pixels."""
+_LONG_TABLE = 12
+_RECALLS = ("R@1", "R@5", "R@10")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture on the page; *uri* holds its thumbnail as a ``data:`` URI."""
+
+    title: str
+    contributor: str
+    licence: str
+    uri: str
+
+
+def report(
+    dataset: Path,
+    shards: list[Path],
+    checkpoint: Path,
+    encoders: Path,
+    metrics: Path,
+    verdict: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    out: Path,
+) -> None:
+    """Write ``report.html``, one self-contained page, and ``verdict.json`` into the folder *out*.
+
+    *verdict* is that of ``trainworks.gates``. *facts* are those of the run: ``knobs`` and perhaps their
+    ``defaults`` (name → plain value), ``stages`` (``[{"stage", "seconds"}, …]``, perhaps with ``cached``), ``commit``,
+    ``versions``, ``seed``, ``machine`` and ``command``. The same inputs give the same bytes.
+
+    Raises:
+        DataError: the data card's rows do not add up, or a picture to be shown is in no shard.
+    """
+    card, measured = _json(dataset / "card.json"), _json(metrics / "metrics.json")
+    answers = pq.read_table(metrics / "answers.parquet").to_pylist()
+    chosen, misses = examples(answers, EXAMPLES), worst(answers, MISSES)
+    shown = {id for answer in chosen for id in [answer["id"], *answer["found"]]} | {id for a in misses for id in [a["id"], a["found"][0]]}
+    pictures = thumbnails(dataset, shards, shown)
+    before, after = (measured[model]["text_to_image"] for model in ("baseline", "finetuned"))
+    page = render(
+        "photostock/report.html",
+        verdict=verdict,
+        gates=_gates(verdict),
+        before=before["R@10"],
+        after=after["R@10"],
+        chance=measured["chance"]["R@10"],
+        interval=interval(after["R@10"], after["queries"]),
+        measured=measured,
+        recall=_recall(measured),
+        int8=_int8(measured.get("int8") or {}),
+        learning=_learning(_json(checkpoint / "history.json")),
+        examples=chosen,
+        misses=misses,
+        pictures=pictures,
+        card=card,
+        flow=_flow(card, dataset / "rejected.parquet"),
+        counts=_counts(card),
+        ran=_ran(facts, _json(checkpoint / "groups.json")),
+        facts=facts,
+        inference=_json(encoders / "inference.json"),
+        parity=_parity(_json(encoders / "parity.json")),
+        credits=_credits(pictures.values()),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.html").write_text(page, encoding="utf-8")
+    (out / "verdict.json").write_text(json.dumps(verdict, indent=1, sort_keys=True) + "\n")
+
+
+def examples(answers: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """*count* answers, evenly drawn from the best ranked to the worst: each stands for as many queries as any other."""
+    ordered = sorted(answers, key=lambda answer: (answer["rank"], answer["id"]))
+    count = min(count, len(ordered))
+    return [ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(count)]
+
+
+def worst(answers: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """At most *count* answers with the right picture furthest from the first place, the furthest first."""
+    return sorted((a for a in answers if a["rank"] > 1), key=lambda answer: (-answer["rank"], answer["id"]))[:count]
+
+
+def thumbnails(dataset: Path, shards: Sequence[Path], ids: Collection[str]) -> dict[str, Picture]:
+    """The pictures called *ids*, drawn small from the pixels that the shards store.
+
+    Raises:
+        DataError: the dataset has no such picture, or its shard is not among *shards*.
+    """
+    columns = ["id", "shard", "row", "title", "contributor", "licence"]
+    rows = pq.read_table(dataset / "index.parquet", columns=columns, filters=[("id", "in", sorted(ids))]).to_pylist()
+    if strange := set(ids) - {row["id"] for row in rows}:
+        raise DataError(f"{dataset}: the answers name {sorted(strange)[0]!r}, which the dataset lacks; evaluate this dataset again")
+    folders = {manifest.digest(shard): shard for shard in shards}
+    members = defaultdict(list)
+    for row in rows:
+        members[row["shard"]].append(row)
+    pictures = {}
+    for digest, here in members.items():
+        if digest not in folders:
+            raise DataError(f"picture {here[0]['id']!r} is in shard {digest[:12]}…, which is not among the {len(shards)} shards given")
+        pixels = pq.read_table(folders[digest] / "shard.parquet", columns=["pixels"])["pixels"].take([row["row"] for row in here])
+        for row, stored in zip(here, pixels.to_pylist(), strict=True):
+            title = row["title"] or f"untitled, {row['id']}"
+            contributor, licence = row["contributor"] or "unknown contributor", row["licence"] or "licence not stated"
+            pictures[row["id"]] = Picture(short(title), short(contributor), short(licence), _thumbnail(stored))
+    return pictures
+
+
+def _thumbnail(stored: bytes) -> str:
+    with Image.open(io.BytesIO(stored)) as image:
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        small = io.BytesIO()
+        image.save(small, "WEBP", quality=80)
+    return f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()}"
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def _gates(verdict: Mapping[str, Any]) -> Table:
+    rows: list[list[object]] = []
+    for gate in verdict["gates"]:
+        bound, result = Quantity(f"{gate['must']} {cell(gate['bound'])}"), Mark(gate["passed"], "holds" if gate["passed"] else "fails")
+        rows.append([gate["gate"], gate["meaning"], gate["value"], bound, result])
+    return Table("What the model had to reach", ["Gate", "What it measures", "Value", "Bound", "Result"], rows)
+
+
+def _recall(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """The chart and the tables of recall, after and before fine-tuning."""
+    models = {"after": "finetuned", "before": "baseline"}
+
+    def table(caption: str, rows: Sequence[tuple[str, Mapping[str, Any]]], head: str = "Fine-tuning") -> Table:
+        cells = [[name, *(percent(row[k]) for k in _RECALLS), row.get("median_rank"), row.get("queries")] for name, row in rows]
+        return Table(caption, [head, *_RECALLS, "Median rank", "Queries"], cells)
+
+    def directions(key: str) -> list[tuple[str, Mapping[str, Any]]]:
+        return [*((name, measured[model][key]) for name, model in models.items()), ("chance", measured["chance"])]
+
+    to_image = directions("text_to_image")
+    series = [name for name, _ in to_image]
+    kinds = [(f"{kind}, {name}", both[model]) for kind, both in measured["queries"].items() for name, model in models.items()]
+    return {
+        "chart": Bars("Text to picture: queries that find their picture", series, {k: [row[k] for _, row in to_image] for k in _RECALLS}),
+        "to_image": table("Text to picture", to_image),
+        "to_text": table("Picture to text", directions("image_to_text")),
+        "kinds": table("Text to picture, by kind of query", kinds, head="Query"),
+    }
+
+
+def _int8(encoders: Mapping[str, Any]) -> Table | None:
+    head = ["Encoder in int8", "In the bundle", "R@10", "Lost", "Size", "Size in fp32"]
+    rows: list[list[object]] = []
+    for name, encoder in encoders.items():
+        ships, lost = Mark(encoder["ships"], "ships" if encoder["ships"] else "left out"), Quantity(f"{100 * encoder['loss']:.1f} points")
+        sizes = megabytes(encoder["bytes"]), megabytes(encoder["fp32_bytes"])
+        rows.append([name.replace("_", " "), ships, percent(encoder["R@10"]), lost, *sizes])
+    return Table("Smaller encoders", head, rows) if rows else None
+
+
+def _parity(parity: Mapping[str, Any]) -> Table:
+    rows = [
+        [name.replace("_", " "), Quantity(f"{found['max_abs']:.1e}"), Quantity(", ".join(map(str, found["batches"])))]
+        for name, found in parity.items()
+    ]
+    return Table("The shipped encoders against the trained model", ["Encoder", "Largest difference", "Batch sizes tried"], rows)
+
+
+def _learning(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The learning curves, the epoch whose weights were kept, and the numbers behind both."""
+    best = next((row for row in reversed(history) if row["best"]), None)
+    epochs, mark = [row["epoch"] for row in history], (best["epoch"], "kept") if best else None
+    words = f"over {len(history) - 1} epochs."
+    if best:
+        words += f" The weights of epoch {best['epoch']} were kept, with R@10 {percent(best['val_R@10'])}."
+
+    def column(name: str) -> list[float | None]:
+        return [row[name] for row in history]
+
+    losses = {"training": column("train_loss"), "validation": column("val_loss")}
+    recalls = {name: column(f"val_{name}") for name in reversed(_RECALLS)}
+    numbers = ("epoch", "step", "train_loss", "val_loss", "learning_rate")
+    rows = [[*(row[name] for name in numbers), *(percent(row[f"val_{name}"]) for name in _RECALLS)] for row in history]
+    head = ["Epoch", "Step", "Training loss", "Validation loss", "Learning rate", *_RECALLS]
+    return {
+        "best": best,
+        "loss": curves(f"Training and validation loss {words}", epochs, losses, step_name="epoch", mark=mark),
+        "recall": curves(f"Validation recall {words}", epochs, recalls, step_name="epoch", shares=True, mark=mark),
+        "table": Table("Epoch by epoch", head, rows, strong=[history.index(best)] if best else ()),
+    }
+
+
+def _flow(card: Mapping[str, Any], rejected: Path) -> dict[str, Table]:
+    """The way of the rows from source to split, as a ledger whose sums were checked."""
+    reasons = pq.read_table(rejected).group_by(["stage", "reason"], use_threads=False)
+    first = {(row["stage"], row["reason"]): row for row in reasons.aggregate([("id", "first"), ("detail", "first")]).to_pylist()}
+    rows: list[list[object]] = [["read from the source", card["read"], ""]]
+    sums, left = [0], card["read"]
+    for stage in card["stages"]:
+        name, lost = stage["stage"], sum(stage["rejected"].values())
+        if stage["read"] != left or stage["kept"] + lost != left:
+            raise DataError(
+                f"card.json: {name} took {stage['read']} of {left} rows, kept {stage['kept']} and rejected {lost}; "
+                "kept and rejected must add up to the rows the stage before it kept: curate again"
+            )
+        for reason, count in _largest_first(stage["rejected"].items()):
+            example = first.get((name, reason), {})
+            words = " ".join(filter(None, [example.get("id_first"), example.get("detail_first")]))
+            rows.append([f"{name}: {reason}", Quantity(f"−{count:,}"), short(words, 90)])
+        left = stage["kept"]
+        sums.append(len(rows))
+        rows.append([f"kept by {name}", left, ""])
+    kept = card["kept"]
+    if sum(kept.values()) != left:
+        raise DataError(f"card.json: the splits hold {sum(kept.values())} rows where the last stage kept {left}; curate again")
+    uses = {"train": "the model learns from these", "val": "these choose the epoch", "test": "these give the numbers on this page"}
+    split: list[list[object]] = [[name, count, percent(count / max(left, 1)), uses[name]] for name, count in kept.items()]
+    return {
+        "ledger": Table("From source to dataset", ["Rows", "Number", "For example"], rows, strong=sums),
+        "split": Table(
+            "The split", ["Part", "Pictures", "Share", "Use"], [*split, ["together", left, percent(1), ""]], strong=[len(split)]
+        ),
+    }
+
+
+def _counts(card: Mapping[str, Any]) -> list[Table]:
+    kept = sum(card["kept"].values())
+
+    def table(caption: str, head: str, counts: Iterable[tuple[str, int]]) -> Table:
+        ordered = _largest_first(counts)
+        rows: list[list[object]] = [[name or "not stated", n, percent(n / max(kept, 1))] for name, n in ordered[:_LONG_TABLE]]
+        if rest := sum(n for _, n in ordered[_LONG_TABLE:]):
+            rows.append([f"{len(ordered) - _LONG_TABLE} others", rest, percent(rest / max(kept, 1))])
+        return Table(caption, [head, "Pictures", "Share"], rows)
+
+    tables = [
+        table("Licences of the pictures kept", "Licence", card["licences"].items()),
+        table("Largest contributors", "Contributor", card["contributors"]["largest"]),
+    ]
+    if repairs := _largest_first(card["repairs"].items()):
+        tables.append(Table("Repairs made on the way", ["Repair", "Rows"], repairs))
+    return tables
+
+
+def _largest_first(counts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    return sorted(counts, key=lambda item: (-item[1], item[0]))
+
+
+def _ran(facts: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
+    """The tables of what ran: knobs, parameter groups, time and versions."""
+    meaning = {name: words for section in (DataConfig, TrainConfig, GateConfig) for name, words in meanings(section).items()}
+    defaults = facts.get("defaults", {})
+    knobs: list[list[object]] = []
+    changed = []
+    for name, value in facts["knobs"].items():
+        words = str(value)
+        if name in defaults and defaults[name] != value:
+            changed.append(len(knobs))
+            words += f" (changed from {defaults[name]})"
+        knobs.append([name, words, meaning.get(name, "")])
+    total = sum(stage["seconds"] for stage in facts["stages"])
+    times = [[f"{s['stage']} (from an earlier run)" if s.get("cached") else s["stage"], seconds(s["seconds"])] for s in facts["stages"]]
+    return {
+        "knobs": Table("Knobs", ["Knob", "Value", "Meaning"], knobs, strong=changed),
+        "groups": Table(
+            "What learns, and how fast",
+            ["Parameters", "Number", "Factor", "Peak learning rate"],
+            [[g["group"], g["parameters"], g["factor"], g["learning_rate"]] for g in groups],
+        ),
+        "times": Table("Time per stage", ["Stage", "Time"], [*times, ["together, from scratch", seconds(total)]], strong=[len(times)]),
+        "versions": Table("Versions", ["Package", "Version"], sorted(facts["versions"].items())),
+    }
+
+
+def _credits(pictures: Collection[Picture]) -> dict[str, dict[str, list[str]]]:
+    """Licence → contributor → titles of the pictures shown, each in order of the alphabet."""
+    credits: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for picture in sorted(pictures, key=lambda p: (p.licence, p.contributor, p.title)):
+        credits[picture.licence][picture.contributor].append(picture.title)
+    return credits
