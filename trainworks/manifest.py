@@ -35,11 +35,14 @@ def read(folder: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads((folder / NAME).read_text())
-        if not isinstance(content["files"], dict):
-            raise TypeError("files is not a table")
+        for name, entry in content["files"].items():
+            if not isinstance(entry["sha256"], str) or not isinstance(entry["size"], int):
+                raise TypeError(f"{name} has no digest and size")
         return content
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(f"{folder}: no readable {NAME} ({error}); the folder is incomplete or damaged, make or fetch it again") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(
+            f"{folder}: no readable {NAME} ({error}); the folder is incomplete or damaged, make or fetch it again"
+        ) from error
 
 
 def verify(folder: Path) -> dict[str, Any]:

@@ -71,8 +71,7 @@ def release(bundle: Path, to: str) -> Released:
         ReleaseConflict: somebody else moved the pointer since this release began.
         ValueError: *to* is not a local folder.
     """
-    if "://" in to:
-        raise ValueError(f"release_to = {to!r}: releases go to a local folder; copy it to the bucket from there")
+    check_target(to)
     root = Path(to)
     expected = current(root)
     facts = manifest.verify(bundle)
@@ -84,6 +83,18 @@ def release(bundle: Path, to: str) -> Released:
         _move(root, expected, Pointer(version, checksum, expected.version if expected else None))
     log.info("release   %s %s", version, "is current" if moved else "stays a candidate")
     return Released(version, str(root / VERSIONS / version), moved, gates.why(facts["verdict"]))
+
+
+def check_target(to: str) -> None:
+    """Refuse a release folder that cannot be one, before anything is made that would go there.
+
+    Raises:
+        ValueError: *to* is a URI, or is there and is no folder.
+    """
+    if not to or "://" in to:
+        raise ValueError(f"release_to = {to!r}: expected a local folder")
+    if Path(to).exists() and not Path(to).is_dir():
+        raise ValueError(f"release_to = {to!r}: is there and is not a folder")
 
 
 def current(root: Path) -> Pointer | None:

@@ -36,6 +36,20 @@ def fetch(uri: str, folder: Path) -> None:
             client.download_file(bucket, entry["Key"], str(folder / name))
 
 
+def download(uri: str, path: Path) -> None:
+    """Download the one object *uri* to *path*.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+    """
+    client, bucket, key = _open(uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        client.download_file(bucket, key, str(path))
+    except client.exceptions.ClientError as error:
+        raise FileNotFoundError(f"{uri}: {error}") from error
+
+
 def _open(uri: str) -> tuple[Any, str, str]:
     """A client, the bucket and the key of *uri*."""
     bucket, _, key = uri.removeprefix(SCHEME).partition("/")

@@ -36,7 +36,8 @@ def remember(stage: str, key: str, make: Callable[[Path], object], many: bool = 
     started = time.perf_counter()
     with _draft(stage) as draft:
         make(draft)
-        manifest.write(draft, stage=stage)
+        if not (draft / manifest.NAME).exists():  # a bundle writes its own
+            manifest.write(draft, stage=stage)
         seconds = round(time.perf_counter() - started, 3)
         note(draft, seconds=seconds)
         _publish(draft, final)

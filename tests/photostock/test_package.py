@@ -10,7 +10,7 @@ from trainworks.photostock.package import package
 from trainworks.photostock.search import Encoders
 from trainworks.release import release
 
-FACTS = {"config": {"epochs": 3}, "commit": "0123abc", "data": "fingerprint", "packages": {"numpy": "2"}, "seed": 5}
+KNOBS = {"epochs": 3, "seed": 5}
 AFTER = {"R@1": 0.101, "R@5": 0.2, "R@10": 0.341, "median_rank": 20, "queries": 97}
 BEFORE = {**AFTER, "R@10": 0.026}
 BOTH = {"text_to_image": AFTER, "image_to_text": AFTER}
@@ -39,17 +39,19 @@ def run(tmp_path):
         path.parent.mkdir()
         path.write_text(json.dumps(content))
     (tmp_path / "report" / "report.html").write_text("<h1>report</h1>")
+    manifest.write(tmp_path / "dataset")
     toy_encoders.write(tmp_path / "encoders")
     return {name: tmp_path / name for name in ("encoders", "metrics", "report", "dataset")}
 
 
 def test_a_run_becomes_a_bundle_that_serves_and_releases(run, tmp_path):
     """The files of the contract, facts and verdict; the service loads it, the release takes it."""
-    package(**run, facts=FACTS, out=tmp_path / "bundle")
+    package(**run, knobs=KNOBS, out=tmp_path / "bundle")
     content = manifest.verify(tmp_path / "bundle")
     encoders = {f"{name}{kind}.onnx" for name in ("image_encoder", "text_encoder") for kind in ("", ".int8")}
     assert set(content["files"]) == encoders | {"tokenizer.json", "inference.json", "metrics.json", "report.html", "README.md"}
-    assert {key: content[key] for key in FACTS} == FACTS and content["verdict"]["passed"]
+    assert content["config"] == KNOBS and content["seed"] == 5 and content["verdict"]["passed"]
+    assert content["data"] == manifest.digest(run["dataset"]) and "numpy" in content["packages"]
     assert release(tmp_path / "bundle", str(tmp_path / "release")).moved
     assert Encoders.load(tmp_path / "release").texts(["red"]).shape == (1, toy_encoders.DIM)
 
@@ -59,14 +61,14 @@ def test_an_int8_encoder_ships_only_if_it_is_good_enough(run, tmp_path):
     metrics = json.loads((run["metrics"] / "metrics.json").read_text())
     metrics["int8"]["text_encoder"]["ships"] = False
     (run["metrics"] / "metrics.json").write_text(json.dumps(metrics))
-    package(**run, facts=FACTS, out=tmp_path / "bundle")
+    package(**run, knobs=KNOBS, out=tmp_path / "bundle")
     assert {path.name for path in (tmp_path / "bundle").glob("*.int8.onnx")} == {"image_encoder.int8.onnx"}
     assert "text_encoder.int8" not in (tmp_path / "bundle" / "README.md").read_text()
 
 
 def test_the_model_card_tells_what_a_user_asks(run, tmp_path):
     """How to load it, how good it is and was, on how much, under which licences, and where it comes from."""
-    package(**run, facts=FACTS, out=tmp_path / "bundle")
+    package(**run, knobs=KNOBS, out=tmp_path / "bundle")
     card = (tmp_path / "bundle" / "README.md").read_text()
     for words in (
         "every gate holds",
@@ -87,5 +89,5 @@ def test_the_model_card_admits_a_failed_gate(run, tmp_path):
     """A candidate's card says what it missed, at the top."""
     verdict = gates.verdict([gates.Gate("recall", 0.341, 0.4, "R@10")])
     (run["report"] / "verdict.json").write_text(json.dumps(verdict))
-    package(**run, facts=FACTS, out=tmp_path / "bundle")
+    package(**run, knobs=KNOBS, out=tmp_path / "bundle")
     assert "gate recall failed: R@10 must be at least 0.4, is 0.341, 0.059 off" in (tmp_path / "bundle" / "README.md").read_text()

@@ -5,17 +5,38 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainworks import bundle, gates
+from trainworks import bundle, gates, manifest
 
 ENCODERS = ("image_encoder", "text_encoder")
 
 
-def package(encoders: Path, metrics: Path, report: Path, dataset: Path, facts: Mapping[str, Any], out: Path) -> None:
+PACKAGES = (
+    "torch",
+    "open_clip_torch",
+    "pytorch-lightning",
+    "transformers",
+    "onnx",
+    "onnxruntime",
+    "tokenizers",
+    "numpy",
+    "pillow",
+    "flytekit",
+)
+"""Packages whose version can change a number of the report."""
+
+
+def package(encoders: Path, metrics: Path, report: Path, dataset: Path, knobs: Mapping[str, Any], out: Path) -> None:
     """Write the bundle of one run to the empty folder *out*; an int8 encoder goes in if ``metrics.json`` says it ships.
 
-    *encoders*, *metrics*, *report* and *dataset* are the folders of those stages; *facts* are those of
-    ``bundle.FACTS`` but for the verdict, which is the report's.
+    *encoders*, *metrics*, *report* and *dataset* are the folders of those stages, *knobs* the value of every knob.
     """
+    facts = {
+        "config": dict(knobs),
+        "commit": bundle.git_commit(),
+        "data": manifest.digest(dataset),
+        "packages": bundle.versions(PACKAGES),
+        "seed": knobs["seed"],
+    }
     found, card, inference, verdict = (
         json.loads(path.read_text())
         for path in (metrics / "metrics.json", dataset / "card.json", encoders / "inference.json", report / "verdict.json")

@@ -1,0 +1,109 @@
+"""What all tasks share: content-keyed folders between them, and stages that run once per content.
+
+Flyte keys a folder by its path, so a changed file would be a stale hit and a deleted one a broken
+run. Here a folder is keyed by its manifest. On a cluster Flyte's own cache does the rest; locally,
+where flytekit's would return folders without looking whether they still exist, the store does.
+"""
+
+import functools
+import hashlib
+import inspect
+import json
+import logging
+import os
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from flytekit import Cache, HashMethod, Resources, task
+from flytekit.types.directory import FlyteDirectory
+
+from tasks.code import CodeOf
+from tasks.knobs import build, flat
+from trainworks import manifest, store
+from trainworks.config import Section
+
+os.environ.setdefault("FLYTE_LOCAL_CACHE_ENABLED", "false")
+
+CPU = "{{.image.cpu.fqn}}:{{.image.cpu.version}}"
+GPU = "{{.image.gpu.fqn}}:{{.image.gpu.version}}"
+
+
+def content(folder: FlyteDirectory | str) -> str:
+    """What Flyte's cache knows *folder* by: the digest of its manifest, wherever it lies."""
+    return manifest.digest(path(folder))
+
+
+Artifact = Annotated[FlyteDirectory, HashMethod(content)]
+"""A folder with a manifest, handed from one stage to the next."""
+
+
+def path(folder: FlyteDirectory | str) -> Path:
+    """*folder* on this machine, fetched if it lies elsewhere."""
+    return Path(folder if isinstance(folder, str) else folder.download())
+
+
+def paths(folders: list[FlyteDirectory]) -> list[Path]:
+    """Each of *folders* on this machine."""
+    return [path(folder) for folder in folders]
+
+
+def stage(code: str, requests: Resources, image: str = CPU, retries: int = 2, many: bool = False, **more: Any) -> Callable[[Callable], Any]:
+    """Make a Flyte task of a function that fills a folder ``out`` from its other inputs.
+
+    The output is remembered under the task's name, its inputs' content and the code of *code*, the
+    library module behind it. Parameters that are knob sections become flat inputs. *many* marks a
+    stage that is mapped over slices.
+    """
+    policy = CodeOf(code)
+
+    def wrap(function: Callable) -> Any:
+        hints = get_type_hints(function, include_extras=True)
+        sections = {name: kind for name, kind in hints.items() if isinstance(kind, type) and issubclass(kind, Section)}
+
+        @functools.wraps(function)
+        def remembered(**inputs: Any) -> FlyteDirectory:
+            watch()
+            key = hashlib.sha256(json.dumps([policy.get_version("", None), _keyed(inputs)], sort_keys=True).encode()).hexdigest()[:20]
+            return FlyteDirectory(str(store.remember(function.__name__, key, lambda out: function(**inputs, out=out), many)))
+
+        visible = [p for p in inspect.signature(function).parameters.values() if p.name != "out"]
+        remembered.__signature__ = inspect.Signature(visible, return_annotation=hints["return"])  # type: ignore[attr-defined]
+        remembered.__annotations__ = {name: kind for name, kind in hints.items() if name != "out"}
+        return task(
+            flat(build, **sections)(remembered),
+            cache=Cache(policies=policy),
+            requests=requests,
+            container_image=image,
+            retries=retries,
+            **more,
+        )
+
+    return wrap
+
+
+def watch() -> None:
+    """Show the library's progress on the terminal, once per process."""
+    logger = logging.getLogger("trainworks")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+
+
+def _keyed(value: Any) -> Any:
+    """*value* as JSON that names its content."""
+    if isinstance(value, FlyteDirectory):
+        return content(value)
+    if isinstance(value, Section):
+        return _keyed(vars(value))
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {name: _keyed(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_keyed(item) for item in value]
+    return value

@@ -1,0 +1,107 @@
+"""Encoders to ONNX, and proof that each answers as the model it came from."""
+
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from trainworks.errors import ParityError
+
+OPSET = 18
+LARGEST_BATCH = 4096
+TOLERANCE = 1e-5
+"""Largest difference, in any component of a unit vector, between an ONNX encoder and its torch model."""
+
+PARITY_BATCHES = (1, 2, 3, 8)
+
+
+def export(encoder, example, path: Path, input_name: str, output_name: str) -> None:
+    """Write the torch module *encoder* to *path*, with a dynamic batch.
+
+    *example* is a tensor with a batch of two: one would be burnt in as a constant.
+    """
+    import torch
+
+    encoder.eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter deprecates its own parts
+        program = torch.onnx.export(
+            encoder,
+            (example,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)},),
+            opset_version=OPSET,
+            input_names=[input_name],
+            output_names=[output_name],
+            verbose=False,
+        )
+    assert program is not None, "the dynamo exporter returns a program"
+    program.save(str(path), external_data=False)
+
+
+def quantise(path: Path, to: Path) -> None:
+    """Write the fp32 encoder *path* with 8-bit matrices to *to*; activations are quantised as they come.
+
+    Convolutions stay fp32: on CPU their dynamic 8-bit kernels are several times slower.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    logging.getLogger().addFilter(_no_advice)
+    try:
+        quantize_dynamic(path, to, ["MatMul", "Gemm"], weight_type=QuantType.QInt8, per_channel=True)
+    finally:
+        logging.getLogger().removeFilter(_no_advice)
+
+
+def _no_advice(record: logging.LogRecord) -> bool:
+    """Drop onnxruntime's advice to pre-process, which suits static quantisation."""
+    return "pre-processing before quantization" not in record.getMessage()
+
+
+def check_parity(path: Path, inputs: np.ndarray, expected: np.ndarray) -> dict:
+    """Compare the encoder in *path* with *expected* (n, D) on *inputs* (n, …), in batches of several sizes.
+
+    Runs in a child process: a graph that crashes the runtime must not take the pipeline with it.
+
+    Returns:
+        {"max_abs": largest difference, "batches": sizes tried, "tolerance": bound}
+
+    Raises:
+        ParityError: the difference exceeds the tolerance, or the runtime died.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        example = Path(folder) / "example.npz"
+        np.savez(example, inputs=inputs, expected=expected)
+        child = subprocess.run([sys.executable, "-m", "trainworks.onnx", path, example], capture_output=True, text=True, check=False)
+    if child.returncode:
+        raise ParityError(f"{path.name}: onnxruntime ended with {child.returncode} on this graph: {child.stderr.strip()[-500:]}")
+    found = json.loads(child.stdout)
+    if not found["max_abs"] <= TOLERANCE:
+        raise ParityError(
+            f"{path.name}: differs from torch by {found['max_abs']:.2e}, allowed {TOLERANCE:.0e}; by batch size {found['by_batch']}"
+        )
+    return {"max_abs": found["max_abs"], "batches": list(PARITY_BATCHES), "tolerance": TOLERANCE}
+
+
+def _differences(path: str, example: str) -> dict:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    with np.load(example) as arrays:
+        inputs, expected = arrays["inputs"], arrays["expected"]
+    by_batch = {}
+    for size in PARITY_BATCHES:
+        got = np.concatenate([session.run(None, {name: inputs[k : k + size]})[0] for k in range(0, len(inputs), size)])
+        by_batch[size] = float(np.abs(got - expected).max())
+    worst = max(by_batch.values()) if np.isfinite(list(by_batch.values())).all() else float("nan")
+    return {"max_abs": worst, "by_batch": by_batch}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_differences(*sys.argv[1:])))

@@ -1,0 +1,77 @@
+"""PhotoStock's knobs: those likely to change in the coming months, and no others."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from trainworks.config import Section, knob
+
+
+class Precision(Enum):
+    """Arithmetic of the towers; logits and loss are always fp32."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+class Pairs(Enum):
+    """Which text goes with which picture."""
+
+    TRUE = "true"
+    SHUFFLED = "shuffled"
+
+
+@dataclass(frozen=True)
+class DataConfig(Section):
+    """From the catalogue to the dataset."""
+
+    name = "data"
+
+    stored_size: int = knob(128, "shorter side of a stored picture, in pixels", least=32, most=1024)
+    per_cluster: int = knob(1, "pictures kept of each near-duplicate cluster; 0 keeps all", least=0)
+    per_contributor: int = knob(300, "pictures kept of each contributor; 0 keeps all", least=0)
+    prompt: str = knob("{title}. {description} {tags}", "caption of a picture, from the catalogue's fields")
+    gallery: int = knob(100, "pictures held out for test, and as many for validation", least=10)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from trainworks.photostock.text import Prompt
+
+        Prompt(self.prompt)
+
+
+@dataclass(frozen=True)
+class TrainConfig(Section):
+    """From the pretrained towers to the fine-tuned ones."""
+
+    name = "train"
+
+    backbone: str = knob("lite0-minilm", "lite0-minilm, or any architecture of open_clip such as ViT-B-32")
+    weights: str = knob("pretrained", "pretrained, random, a tag of open_clip, or a local or s3:// checkpoint")
+    image: str = knob("shortest(96) > center_crop(96)", "picture to square input of the image tower")
+    tune: str = knob("logit_scale=1, *.head=1, *=0.1", "what learns and how fast: pattern=factor, the first match wins")
+    epochs: int = knob(6, "passes over the training pictures", least=1)
+    batch_size: int = knob(64, "pairs per step", least=2)
+    learning_rate: float = knob(1e-3, "peak learning rate of factor 1", above=0, most=1)
+    weight_decay: float = knob(0.05, "AdamW weight decay", least=0, most=1)
+    patience: int = knob(3, "epochs without a better validation recall before training stops", least=1)
+    precision: Precision = knob(Precision.FP32, "arithmetic of the towers")
+    pairs: Pairs = knob(Pairs.TRUE, "shuffled trains on wrong pairs: recall must fall to chance")
+    seed: int = knob(1, "seed of every random choice in training", least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from trainworks.photostock.pixels import Preprocessing
+        from trainworks.photostock.tune import rules
+
+        Preprocessing(self.image)
+        rules(self.tune)
+
+
+@dataclass(frozen=True)
+class GateConfig(Section):
+    """What a bundle must reach to be released."""
+
+    name = "gate"
+
+    min_recall: float = knob(0.0, "least text-to-image R@10 on the test gallery, 0 to 1", least=0, most=1)
+    min_gain: float = knob(0.0, "least gain of that R@10 over the untouched backbone, in points of 1", least=-1, most=1)

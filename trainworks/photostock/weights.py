@@ -1,0 +1,34 @@
+"""Checkpoint files of pretrained towers, named by a local path or an s3:// URI."""
+
+from pathlib import Path
+
+from trainworks import manifest, s3, store
+from trainworks.errors import WeightsError
+
+
+def is_file(weights: str) -> bool:
+    """Whether *weights* names a file, not a tag."""
+    return "/" in weights or Path(weights).suffix in (".pt", ".pth", ".bin", ".safetensors", ".npz")
+
+
+def local(weights: str) -> Path:
+    """The checkpoint file on this machine; one on S3 is fetched into the artifact root.
+
+    Raises:
+        WeightsError: there is no such file.
+    """
+    path = Path(weights)
+    if weights.startswith("s3://"):
+        path = store.root() / "weights" / path.name
+        try:
+            s3.download(weights, path)
+        except FileNotFoundError as error:
+            raise WeightsError(f"no checkpoint {weights} ({error})") from error
+    if not path.is_file():
+        raise WeightsError(f"no checkpoint {weights}: expected a file such as model.safetensors or model.pt")
+    return path
+
+
+def digest(weights: str) -> str:
+    """SHA-256 of the checkpoint file, so that a changed file is noticed; ``""`` where *weights* is a tag."""
+    return manifest.sha256(local(weights)) if is_file(weights) else ""

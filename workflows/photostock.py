@@ -1,0 +1,49 @@
+"""PhotoStock: from a stock-photo catalogue to two ONNX encoders that find the right picture.
+
+pyflyte run workflows/photostock.py photostock
+pyflyte run workflows/photostock.py photostock --inputs-file experiments/photostock/openclipart.yaml
+"""
+
+from functools import partial
+
+from flytekit import map_task, workflow
+
+from tasks import photostock as tasks
+from tasks.knobs import as_dict, flat
+from trainworks.photostock.config import DataConfig, GateConfig, TrainConfig
+
+
+@workflow
+@flat(as_dict, data=DataConfig, train=TrainConfig, gate=GateConfig)
+def photostock(data: dict, train: dict, gate: dict, source: str = "sample", release_to: str = "artifacts/photostock") -> tasks.Delivered:
+    """Fine-tune CLIP on a catalogue; deliver two ONNX encoders, what inference needs, and a report.
+
+    Args:
+        source: sample, a folder, a catalogue file (CSV, JSONL, parquet)
+        release_to: folder that holds the released versions and the pointer to the current one
+    """
+    weights_digest = tasks.check(**data, **train, **gate, release_to=release_to)
+    start = tasks.untouched(
+        backbone=train["backbone"],
+        weights=train["weights"],
+        weights_digest=weights_digest,
+        image=train["image"],
+        seed=train["seed"],
+    )
+
+    rows = tasks.acquire(source=source)
+    shards = map_task(partial(tasks.prepare, stored_size=data["stored_size"]))(rows=rows)
+    dataset = tasks.curate(shards=shards, **data)
+
+    checkpoint = tasks.finetune(start=start, dataset=dataset, shards=shards, **train)
+    encoders = tasks.export(checkpoint=checkpoint, prompt=data["prompt"], image=train["image"])
+    baseline = tasks.export(checkpoint=start, prompt=data["prompt"], image=train["image"])
+    metrics = tasks.evaluate(encoders=encoders, baseline=baseline, dataset=dataset, shards=shards)
+
+    report = tasks.report(
+        dataset=dataset, shards=shards, checkpoint=checkpoint, encoders=encoders, metrics=metrics, source=source, **data, **train, **gate
+    )
+    bundle = tasks.package(encoders=encoders, metrics=metrics, report=report, dataset=dataset, source=source, **data, **train, **gate)
+    # A backbone that cannot be had must stop the run before a picture is touched.
+    start >> rows
+    return tasks.release(bundle=bundle, release_to=release_to)
