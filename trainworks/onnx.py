@@ -53,7 +53,7 @@ def quantise(path: Path, to: Path) -> None:
 
     logging.getLogger().addFilter(_no_advice)
     try:
-        quantize_dynamic(path, to, ["MatMul", "Gemm"], weight_type=QuantType.QInt8, per_channel=True)
+        quantize_dynamic(path, to, ["MatMul", "Gemm", "Gather"], weight_type=QuantType.QInt8, per_channel=True)
     finally:
         logging.getLogger().removeFilter(_no_advice)
 

@@ -80,7 +80,7 @@ def test_the_model_card_tells_what_a_user_asks(run, tmp_path):
         "| chance |  | 0.1 % | 0.5 % | 1.0 % |  |  |  |",
         "| CC0 / public domain | 1,800 |",
         "| not stated | 100 |",
-        "Commit `0123abc`, data `fingerprint`, seed 5",
+        f"data `{manifest.digest(run['dataset'])}`, seed 5",
     ):
         assert words in card
 

@@ -48,6 +48,7 @@ class TrainConfig(Section):
     backbone: str = knob("lite0-minilm", "lite0-minilm, or any architecture of open_clip such as ViT-B-32")
     weights: str = knob("pretrained", "pretrained, random, a tag of open_clip, or a local or s3:// checkpoint")
     image: str = knob("shortest(96) > center_crop(96)", "picture to square input of the image tower")
+    augment_image: str = knob("", "what training pictures go through anew every epoch, such as flip > color_jitter(0.2)")
     tune: str = knob("logit_scale=1, *.head=1, *=0.1", "what learns and how fast: pattern=factor, the first match wins")
     epochs: int = knob(6, "passes over the training pictures", least=1)
     batch_size: int = knob(64, "pairs per step", least=2)
@@ -60,10 +61,12 @@ class TrainConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        from trainworks.photostock.augment import Augmentation
         from trainworks.photostock.pixels import Preprocessing
         from trainworks.photostock.tune import rules
 
         Preprocessing(self.image)
+        Augmentation(self.augment_image)
         rules(self.tune)
 
 

@@ -176,6 +176,7 @@ def _sides(fate: _Fate, group: np.ndarray, cluster: np.ndarray, gallery: int) ->
     """The side of every row alive, ``""`` for the others; rejects what a held-out group cannot bring to its gallery."""
     alive = fate.alive
     code = pd.factorize(group[alive])[0]
+    # Only a picture whose near duplicates are all of its own group may be held out: no side can then leak into another.
     least, most = (np.full(len(group), start) for start in (len(group), -1))
     np.minimum.at(least, cluster[alive], code)
     np.maximum.at(most, cluster[alive], code)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from trainworks import manifest, sampling
 from trainworks.errors import DataError
+from trainworks.photostock.augment import Augmentation
 from trainworks.photostock.config import Pairs, TrainConfig
 from trainworks.photostock.pixels import Preprocessing
 
@@ -104,8 +105,8 @@ class Gallery:
 class PairLoader:
     """The training pairs of one epoch after another, in full batches.
 
-    Order and choice of text are pure functions of (seed, epoch, id); each picture meets one of its
-    texts, drawn anew every epoch. The last batch is filled up from the start of the same order, so
+    Order, choice of text and augmentation are pure functions of (seed, epoch, id); each picture
+    meets one of its texts, drawn anew every epoch. The last batch is filled up from the start of the same order, so
     that no picture is left out and InfoNCE always sees as many negatives.
 
     Raises:
@@ -122,6 +123,7 @@ class PairLoader:
             wrong = sampling.order(len(rows), config.seed, epoch=0)
             self.texts = [self.texts[k] for k in wrong]
         self.pixels, self.tokenizer, self.config = pixels, tokenizer, config
+        self.augmentation = Augmentation(config.augment_image)
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -132,9 +134,10 @@ class PairLoader:
         order = sampling.order(len(self.ids), self.config.seed, self.epoch)
         size = self.config.batch_size
         for members in np.resize(order, len(self) * size).reshape(-1, size):
-            texts = [self._text(k) for k in members]
-            yield batch(self.pixels[members], texts, self.tokenizer)
+            pixels, texts = zip(*(self._pair(k) for k in members), strict=True)
+            yield batch(np.stack(pixels), list(texts), self.tokenizer)
 
-    def _text(self, k: int) -> str:
-        texts = self.texts[k]
-        return texts[sampling.chance(self.config.seed, self.epoch, self.ids[k]).integers(len(texts))]
+    def _pair(self, k: int) -> tuple[np.ndarray, str]:
+        chance = sampling.chance(self.config.seed, self.epoch, self.ids[k])
+        text = self.texts[k][chance.integers(len(self.texts[k]))]
+        return self.augmentation.apply(self.pixels[k], chance), text

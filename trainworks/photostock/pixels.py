@@ -86,7 +86,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return _grey(image).convert("RGB")
     if image.has_transparency_data:
         drawing = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", drawing.size, "white"), drawing).convert("RGB")
+        page = Image.new("RGB", drawing.size, "white")
+        page.paste(drawing, mask=drawing.getchannel("A"))
+        return page
     return image.convert("RGB")
 
 

@@ -1,0 +1,78 @@
+"""What tests of several stages share: a catalogue drawn in code, taken through the stages that are quick."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from PIL import Image, ImageDraw
+
+from trainworks import manifest
+from trainworks.photostock import catalogue, slices
+from trainworks.photostock.config import DataConfig
+from trainworks.photostock.curate import curate
+from trainworks.photostock.prepare import prepare
+
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
+
+COLOURS = ("red", "green", "blue", "orange", "purple", "black", "yellow", "grey")
+SHAPES = ("ellipse", "rectangle", "triangle")
+
+
+def draw(colour: str, shape: str, number: int) -> Image.Image:
+    """A shape whose place and size depend on *number*, so that no two pictures are near-duplicates."""
+    image = Image.new("RGB", (96, 80), "white")
+    left, top, side = 7 * (number % 9), 5 * (number % 7), 18 + 9 * (number % 4)
+    box = (left, top, left + side, top + side)
+    if shape == "triangle":
+        ImageDraw.Draw(image).polygon([(left, top + side), (left + side, top + side), (left + side // 2, top)], fill=colour)
+    else:
+        getattr(ImageDraw.Draw(image), shape)(box, fill=colour)
+    return image
+
+
+def write_catalogue(folder: Path, pictures: int = 90) -> Path:
+    """A catalogue of drawn shapes by a dozen contributors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number in range(pictures):
+        colour, shape = COLOURS[number % 8], SHAPES[number % 3]
+        draw(colour, shape, number).save(folder / f"{number:03d}.png")
+        rows.append(
+            {
+                "image": f"{number:03d}.png",
+                "title": f"{colour} {shape} {number}",
+                "tags": [colour, shape],
+                "contributor": f"artist {number % 13}",
+                "licence": "public domain",
+            }
+        )
+    (folder / "catalogue.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory) -> list[Path]:
+    """The drawn catalogue, acquired and prepared."""
+    base = tmp_path_factory.mktemp("drawn")
+    found = catalogue.read(str(write_catalogue(base / "catalogue")))
+    made = []
+    for number, rows in enumerate(slices.slices(found.table)):
+        rows_folder, shard = base / f"rows-{number}", base / f"shard-{number}"
+        rows_folder.mkdir()
+        shard.mkdir()
+        slices.write_slice(rows, rows_folder)
+        prepare(rows_folder, found.root, shard, stored_size=64)
+        manifest.write(shard)
+        made.append(shard)
+    return made
+
+
+@pytest.fixture(scope="session")
+def dataset(shards, tmp_path_factory) -> Path:
+    """The drawn catalogue, curated, with galleries of ten pictures."""
+    folder = tmp_path_factory.mktemp("dataset")
+    curate(shards, DataConfig(gallery=10, per_cluster=0), folder)
+    manifest.write(folder)
+    return folder

@@ -1,0 +1,87 @@
+"""What training reads: every picture once an epoch, each with one of its texts, in an order that can be repeated."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trainworks.errors import DataError
+from trainworks.photostock import dataset as data
+from trainworks.photostock.config import Pairs, TrainConfig
+from trainworks.photostock.pixels import Preprocessing, open_rgb
+from trainworks.photostock.towers import build
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """The tokenizer of the default backbone."""
+    return build("lite0-minilm", 32).tokenizer
+
+
+def pairs(n, tokenizer, **knobs):
+    """A loader over *n* pictures whose pixels are all their own number."""
+    rows = pd.DataFrame({"id": [f"p{k}" for k in range(n)], "texts": [[f"text {k}", f"other {k}"] for k in range(n)]})
+    pixels = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 4, 4, 3))
+    return data.PairLoader(rows, pixels, tokenizer, TrainConfig(**{"batch_size": 4, **knobs}))
+
+
+def epoch_of(loader):
+    """One epoch as (picture number, text) pairs."""
+    seen = []
+    for batch in loader:
+        texts = [loader.tokenizer.decode(ids) for ids in batch.ids.tolist()]
+        seen += list(zip(batch.pixels[:, 0, 0, 0].tolist(), texts, strict=True))
+    return seen
+
+
+def test_an_epoch_shows_every_picture_in_full_batches(tokenizer):
+    """Ten pictures at four a batch are three batches; the last is filled up, nothing is left out."""
+    loader = pairs(10, tokenizer)
+    seen = epoch_of(loader)
+    assert len(loader) == 3 and len(seen) == 12
+    assert {number for number, _ in seen} == set(range(10))
+
+
+def test_each_picture_meets_its_own_texts_and_all_of_them_in_time(tokenizer):
+    """Text k belongs to picture k, and over some epochs both its texts come up."""
+    loader = pairs(8, tokenizer)
+    met = {pair for _ in range(12) for pair in epoch_of(loader)}
+    assert met == {(k, f"{word} {k}") for k in range(8) for word in ("text", "other")}
+
+
+def test_shuffled_pairs_are_wrong_pairs(tokenizer):
+    """The control run: the same pictures and texts, hardly any of them together."""
+    seen = epoch_of(pairs(40, tokenizer, pairs=Pairs.SHUFFLED))
+    wrong = [number for number, text in seen if text.split()[1] != str(number)]
+    assert len(wrong) > 35
+
+
+def test_two_loaders_agree_and_epochs_differ(tokenizer):
+    """Order and texts are functions of seed and epoch alone."""
+    first, second, other = pairs(8, tokenizer), pairs(8, tokenizer), pairs(8, tokenizer, seed=2)
+    one, two = epoch_of(first), epoch_of(first)
+    assert one == epoch_of(second)
+    assert one != two
+    assert one != epoch_of(other)
+
+
+def test_fewer_pictures_than_a_batch_is_an_error(tokenizer):
+    """Zero batches would train nothing and look like success."""
+    with pytest.raises(DataError, match=r"3 training pictures are fewer than train.batch_size = 4"):
+        pairs(3, tokenizer)
+
+
+def test_the_pixel_array_holds_the_stored_pictures(shards, dataset, tmp_path):
+    """Row by row what preprocessing makes of the stored JPEG, whichever shard it lies in."""
+    rows = data.index(dataset, "train")
+    preprocessing = Preprocessing("squash(32)")
+    array = data.pixel_array(rows, shards, preprocessing, tmp_path / "pixels")
+    assert array.shape == (len(rows), 32, 32, 3)
+    assert list(rows["id"]) == sorted(rows["id"])
+    for position, stored in data.pictures(rows, shards):
+        assert (array[position] == preprocessing.apply(open_rgb(stored))).all()
+
+
+def test_a_missing_shard_is_named(shards, dataset):
+    """A dataset and shards that do not belong together are refused."""
+    with pytest.raises(DataError, match="not among the 0 given"):
+        list(data.pictures(data.index(dataset, "train"), []))

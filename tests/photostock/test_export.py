@@ -1,0 +1,133 @@
+"""What ships answers as the model it came from, in every batch size, or the export fails with the numbers."""
+
+import json
+
+import numpy as np
+import onnx as onnx_format
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+
+from trainworks import manifest, onnx
+from trainworks.errors import ParityError
+from trainworks.photostock import evaluate, towers
+from trainworks.photostock.config import GateConfig
+from trainworks.photostock.export import export
+from trainworks.photostock.pixels import normalise, open_rgb
+from trainworks.photostock.search import Encoders
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the exporter's and timm's own
+
+PROMPT, IMAGE = "{title}. {tags}", "pad(64)"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """The untouched towers at 64 pixels."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    towers.save(towers.load("lite0-minilm", "pretrained", 64, seed=1), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoders(checkpoint, tmp_path_factory):
+    """Their encoders, with a manifest as the stage writes it."""
+    folder = tmp_path_factory.mktemp("encoders")
+    export(checkpoint, PROMPT, IMAGE, folder)
+    manifest.write(folder)
+    return folder
+
+
+def test_parity_was_proved_on_real_inputs(encoders):
+    """Both encoders within 1e-5 of torch at batches 1, 2, 3 and 8."""
+    parity = json.loads((encoders / "parity.json").read_text())
+    assert parity.keys() == {"image_encoder", "text_encoder"}
+    for found in parity.values():
+        assert found["max_abs"] <= 1e-5
+        assert found["batches"] == [1, 2, 3, 8]
+
+
+def test_serving_equals_torch_from_picture_and_record_on(checkpoint, encoders, shards, dataset):
+    """The whole path, preprocessing and tokens included: PIL picture and catalogue record in, the same vectors out."""
+    from trainworks.photostock import dataset as data
+
+    model, served = towers.read(checkpoint), Encoders.load(encoders)
+    stored = [picture for _, picture in data.pictures(data.index(dataset, "test"), shards)][:5]
+    record = {"title": "red ellipse", "tags": ["red", "round"]}
+    with torch.no_grad():
+        pixels = np.stack([served_pixels(picture) for picture in stored])
+        image = model.model.eval().encode_image(torch.from_numpy(normalise(pixels, model.mean, model.std)), normalize=True)
+        ids = torch.tensor([model.tokenizer.encode("red ellipse. red, round").ids])
+        text = model.model.encode_text(model.trim(ids), normalize=True)
+    assert np.abs(served.images(stored) - image.numpy()).max() <= 1e-5
+    assert np.abs(served.records([record]) - text.numpy()).max() <= 1e-5
+
+
+def served_pixels(picture):
+    """The preprocessing training uses."""
+    from trainworks.photostock.pixels import Preprocessing
+
+    return Preprocessing(IMAGE).apply(open_rgb(picture))
+
+
+def test_inference_json_is_all_a_service_needs(encoders):
+    """Prompt, preprocessing, constants, sizes, distance and temperature."""
+    found = json.loads((encoders / "inference.json").read_text())
+    assert found == {
+        "schema": 1,
+        "prompt": PROMPT,
+        "image": IMAGE,
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+        "context_length": 32,
+        "embedding_size": 256,
+        "distance": "cosine",
+        "temperature": pytest.approx(0.07, rel=1e-3),
+    }
+
+
+def test_a_changed_weight_is_a_parity_error(encoders, tmp_path):
+    """A graph that is off by one weight fails with the difference, by batch size."""
+    path = encoders / "image_encoder.onnx"
+    graph = onnx_format.load(path)
+    weight = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.5, weight.name))
+    onnx_format.save(graph, tmp_path / "image_encoder.onnx")
+    pixels = np.random.default_rng(0).normal(size=(3, 3, 64, 64)).astype(np.float32)
+    right = onnxruntime.InferenceSession(path).run(None, {"pixels": pixels})[0]
+    with pytest.raises(ParityError, match=r"image_encoder.onnx: differs from torch by .*, allowed 1e-05; by batch size"):
+        onnx.check_parity(tmp_path / "image_encoder.onnx", pixels, right)
+
+
+def test_a_graph_that_kills_the_runtime_is_a_parity_error(tmp_path):
+    """The child process dies, the pipeline does not."""
+    (tmp_path / "broken.onnx").write_bytes(b"not a graph")
+    with pytest.raises(ParityError, match=r"broken.onnx: onnxruntime ended with 1"):
+        onnx.check_parity(tmp_path / "broken.onnx", np.zeros((1, 3)), np.zeros((1, 3)))
+
+
+def test_evaluation_measures_what_ships(encoders, shards, dataset, tmp_path):
+    """Against itself as the baseline nothing is gained; numbers and answers agree with each other."""
+    import pyarrow.parquet as pq
+
+    evaluate.evaluate(encoders, encoders, dataset, shards, tmp_path)
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["finetuned"] == found["baseline"]
+    assert found["gallery"] == {"pictures": 10, "captions": 10}
+    assert found["chance"]["R@5"] == 0.5
+    answers = pq.read_table(tmp_path / "answers.parquet").to_pylist()
+    assert found["finetuned"]["text_to_image"]["R@5"] == np.mean([row["rank"] <= 5 for row in answers])
+    for row in answers:
+        place = row["right"].index(True) + 1 if True in row["right"] else None
+        assert place == (row["rank"] if row["rank"] <= len(row["found"]) else None)
+        assert row["scores"] == sorted(row["scores"], reverse=True)
+
+
+def test_gates_hold_or_say_by_how_much(tmp_path):
+    """A recall of 0.3 against 0.1 before: a gain of 0.2."""
+    found = {name: {"text_to_image": {"R@10": recall}} for name, recall in (("finetuned", 0.3), ("baseline", 0.1))}
+    (tmp_path / "metrics.json").write_text(json.dumps(found))
+    assert evaluate.verdict(tmp_path, GateConfig())["passed"]
+    verdict = evaluate.verdict(tmp_path, GateConfig(min_recall=0.35, min_gain=0.15))
+    assert [(row["gate"], row["passed"]) for row in verdict["gates"]] == [("recall", False), ("gain", True)]

@@ -1,0 +1,117 @@
+"""Fine-tuning learns, repeats itself bit for bit, freezes what it should and refuses what cannot work."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trainworks import manifest
+from trainworks.errors import LanguageError, TrainingError
+from trainworks.photostock import towers, train
+from trainworks.photostock.config import Precision, TrainConfig
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Lightning's and timm's own
+
+KNOBS = {"image": "squash(32)", "tune": "logit_scale=1, *.head=1, *=0", "epochs": 2, "batch_size": 16, "learning_rate": 0.01}
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    """The pretrained towers at 32 pixels."""
+    folder = tmp_path_factory.mktemp("untouched")
+    towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(untouched, shards, dataset, tmp_path_factory):
+    """Fine-tune on the drawn catalogue with these knobs changed; gives the checkpoint folder."""
+
+    def run(**changed):
+        out = tmp_path_factory.mktemp("run")
+        train.finetune(untouched, dataset, shards, TrainConfig(**{**KNOBS, **changed}), out / "logs", out)
+        return out
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def tuned(run):
+    """One run with the knobs above."""
+    return run()
+
+
+def weights(folder):
+    """The SHA-256 of a checkpoint's weights."""
+    return manifest.sha256(folder / "weights.safetensors")
+
+
+def test_heads_learn_and_towers_stay(untouched, tuned):
+    """With *.head=1, *=0 the heads move; every frozen weight and batch-norm statistic is as it came."""
+    before, after = load_file(untouched / "weights.safetensors"), load_file(tuned / "weights.safetensors")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"logit_scale", "visual.head.proj.weight", "text.proj.weight"}
+
+
+def test_history_tells_what_happened(tuned):
+    """Epoch 0 is before training; the loss falls; exactly the epoch of the best recall is marked."""
+    history = json.loads((tuned / "history.json").read_text())
+    assert [row["epoch"] for row in history] == [0, 1, 2]
+    assert history[0]["train_loss"] is None
+    assert history[2]["train_loss"] < history[1]["train_loss"]
+    best = [row for row in history if row["best"]]
+    assert len(best) == 1
+    assert best[0]["val_recall"] == max(row["val_recall"] for row in history[1:])
+    assert history[0]["val_recall"] < best[0]["val_recall"]
+
+
+def test_groups_tell_what_learns(tuned):
+    """A row per part, with parameters, factor and rate."""
+    groups = {row["group"]: row for row in json.loads((tuned / "groups.json").read_text())}
+    assert groups["image"]["factor"] == groups["text"]["factor"] == 0
+    assert groups["image.head"]["learning_rate"] == groups["text.head"]["learning_rate"] == 0.01
+
+
+def test_tensorboard_has_the_curves(tuned):
+    """Loss, learning rate and validation recall, readable by TensorBoard."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tuned / "logs"))
+    events.Reload()
+    assert {"train_loss", "val_loss", "val_R@10", "val_recall"} <= set(events.Tags()["scalars"])
+
+
+def test_the_same_run_gives_the_same_weights(run, tuned):
+    """Bit for bit; another seed gives others."""
+    assert weights(run()) == weights(tuned)
+    assert weights(run(seed=2)) != weights(tuned)
+
+
+def test_training_everything_repeats_itself_too(run):
+    """Dropout and batch norm in both towers, augmentation, bf16."""
+    first, second = (run(tune="*=0.1", epochs=1, precision=Precision.BF16, augment_image="flip") for _ in range(2))
+    assert weights(first) == weights(second)
+    assert all(np.isfinite(value.numpy()).all() for value in load_file(first / "weights.safetensors").values())
+
+
+def test_training_stops_when_recall_no_longer_rises(run):
+    """With a learning rate too small to change any rank, patience ends the run after two epochs without a better one."""
+    history = json.loads((run(learning_rate=1e-12, epochs=9, patience=2) / "history.json").read_text())
+    assert [row["epoch"] for row in history] == [0, 1, 2, 3]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(run, monkeypatch):
+    """The message says where, and what to change."""
+    monkeypatch.setattr(train, "contrastive", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(TrainingError, match=r"loss is nan at epoch 1, step 0: lower train.learning_rate \(now 0.01\)"):
+        run()
+
+
+def test_what_would_train_nothing_is_refused(run):
+    """A pattern for a part this backbone lacks, or all frozen."""
+    with pytest.raises(LanguageError, match=r"did you mean 'image.head'"):
+        run(tune="image.heda=1, *=0")
+    with pytest.raises(ValueError, match="every parameter is frozen"):
+        run(tune="*=0")
