@@ -1,0 +1,180 @@
+"""The whole pipeline as people run it: `pyflyte run` on a catalogue, again, and after each kind of change."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import draw, write_catalogue
+
+from trainworks import manifest
+from trainworks.photostock.search import Encoders
+from trainworks.release import current
+
+ROOT = Path(__file__).parents[1]
+QUICK = {"gallery": 10, "image": "squash(32)", "tune": "logit_scale=1, *.head=1, *=0", "epochs": 1, "batch_size": 16, "stored_size": 48}
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # flytekit's own
+
+
+class Run:
+    """One `pyflyte run` in a process of its own: what it printed, and which stages ran or came from the cache."""
+
+    def __init__(self, folder: Path, **knobs):
+        options = [part for name, value in {**QUICK, **knobs}.items() for part in (f"--{name}", str(value))]
+        command = [Path(sys.executable).with_name("pyflyte"), "run", "workflows/photostock.py", "photostock", *options]
+        command += ["--source", str(folder / "catalogue"), "--release_to", str(folder / "release")]
+        environment = {**os.environ, "HOME": str(folder), "TRAINWORKS_ARTIFACTS": str(folder / "artifacts"), "COLUMNS": "300"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        self.code, self.output = done.returncode, done.stdout + done.stderr
+        logged = re.findall(r"(\w+) +(done|cached) +[0-9a-f]{20}", self.output)
+        self.ran = [stage for stage, outcome in logged if outcome == "done"]
+        self.cached = [stage for stage, outcome in logged if outcome == "cached"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with a drawn catalogue, and room for artifacts and releases."""
+    folder = tmp_path_factory.mktemp("home")
+    write_catalogue(folder / "catalogue")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(home):
+    """The first run."""
+    run = Run(home)
+    assert run.code == 0, run.output
+    return run
+
+
+def test_the_first_run_releases_a_bundle_that_serves(home, first):
+    """Every stage runs; the bundle has the files of the contract; the service loads it and finds a picture by its caption."""
+    assert {"untouched", "prepare", "curate", "finetune", "export", "evaluate", "report", "package"} == set(first.ran)
+    pointer = current(home / "release")
+    bundle = home / "release" / "versions" / pointer.version
+    files = set(manifest.verify(bundle)["files"])
+    assert {
+        "image_encoder.onnx",
+        "text_encoder.onnx",
+        "tokenizer.json",
+        "inference.json",
+        "metrics.json",
+        "report.html",
+        "README.md",
+    } <= files
+    encoders = Encoders.load(str(home / "release"))
+    assert encoders.images([draw("red", "ellipse", 3)]).shape == encoders.records([{"title": "red ellipse"}]).shape == (1, 256)
+    assert str(bundle / "report.html") in first.output.replace("\n", "")
+
+
+def test_the_manifest_tells_where_the_bundle_comes_from(home, first):
+    """Knobs, seed, commit, data and versions."""
+    facts = manifest.read(home / "release" / "versions" / current(home / "release").version)
+    assert facts["config"]["tune"] == QUICK["tune"] and facts["config"]["backbone"] == "lite0-minilm"
+    assert facts["seed"] == 1 and facts["verdict"]["passed"] in (True, False)
+    assert re.fullmatch(r"[0-9a-f]{64}", facts["data"]) and "torch" in facts["packages"]
+
+
+def test_a_second_run_runs_nothing(home, first):
+    """Every cached stage hits, and the release stays where it is."""
+    before = current(home / "release")
+    again = Run(home)
+    assert again.code == 0, again.output
+    assert again.ran == []
+    assert {"untouched", "curate", "finetune", "export", "evaluate", "report", "package"} == set(again.cached)
+    assert current(home / "release") == before
+
+
+def test_a_changed_learning_rate_runs_finetune_and_what_follows(home, first):
+    """Data stages and the untouched encoders come from the cache; a gate out of reach keeps the pointer where it is."""
+    before = current(home / "release")
+    changed = Run(home, learning_rate=0.003, min_recall=1.0, min_gain=0.9)
+    assert changed.code == 0, changed.output
+    assert changed.ran == ["finetune", "export", "evaluate", "report", "package"]
+    assert {"untouched", "curate", "export"} == set(changed.cached)
+    assert current(home / "release") == before
+    assert "gate gain failed" in changed.output.replace("\n", " ")
+
+
+def test_a_bad_knob_fails_before_any_stage(home, first):
+    """The first, cheap step refuses it with name and value."""
+    wrong = Run(home, learning_rate=-1.0)
+    assert wrong.code != 0
+    assert "train.learning_rate = -1.0: must be above 0" in wrong.output
+    assert wrong.ran == wrong.cached == []
+
+
+def test_an_unknown_knob_is_refused(home):
+    """pyflyte itself names it."""
+    wrong = Run(home, lerning_rate=1)
+    assert wrong.code != 0 and "lerning_rate" in wrong.output
+
+
+def test_weights_that_cannot_be_had_fail_before_the_data(home):
+    """The catalogue is not even read."""
+    wrong = Run(home, backbone="ViT-B-32", weights="nowhere/clip.pt")
+    assert wrong.code != 0
+    assert "no checkpoint nowhere/clip.pt" in wrong.output
+    assert "rows read" not in wrong.output
+
+
+class Data:
+    """The data stages alone, as tasks in this process: which slices a change prepares anew."""
+
+    def __init__(self, folder: Path, monkeypatch):
+        from tasks import photostock as tasks
+
+        self.folder, self.tasks = folder, tasks
+        monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(folder / "artifacts"))
+
+    def prepared(self) -> set[str]:
+        """Prepare every slice of the catalogue; gives the ids of the pictures in shards that were made just now."""
+        import pyarrow.parquet as pq
+
+        shards = self.folder / "artifacts" / "stages" / "prepare"
+        known = {path: path.stat().st_mtime_ns for path in shards.glob("*/shard.parquet")}
+        for rows in self.tasks.acquire(source=str(self.folder / "catalogue")):
+            self.tasks.prepare(rows=rows, stored_size=48)
+        made = [path for path in shards.glob("*/shard.parquet") if known.get(path) != path.stat().st_mtime_ns]
+        return {name for path in made for name in pq.read_table(path, columns=["id"])["id"].to_pylist()}
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """300 drawn pictures, prepared once."""
+    write_catalogue(tmp_path / "catalogue", pictures=300)
+    data = Data(tmp_path, monkeypatch)
+    assert len(data.prepared()) == 300
+    assert data.prepared() == set()
+    return data
+
+
+def test_a_changed_picture_under_the_same_name_is_noticed(data):
+    """Its slice, and no other, is prepared again."""
+    draw("purple", "triangle", 4).save(data.folder / "catalogue" / "100.png")
+    made = data.prepared()
+    assert "100.png" in made and len(made) < 150
+
+
+def test_appended_pictures_prepare_the_end_only(data):
+    """Three more pictures: what is prepared is them and the slice that was last."""
+    catalogue = data.folder / "catalogue" / "catalogue.jsonl"
+    with catalogue.open("a") as file:
+        for number in range(300, 303):
+            draw("red", "ellipse", number).save(data.folder / "catalogue" / f"{number}.png")
+            file.write(json.dumps({"image": f"{number}.png", "title": f"new {number}"}) + "\n")
+    made = data.prepared()
+    assert {"300.png", "301.png", "302.png"} <= made and "000.png" not in made and len(made) < 150
+
+
+def test_a_deleted_stage_output_is_made_again(data):
+    """Somebody cleaned up: the shard comes back, the others stay."""
+    shards = sorted((data.folder / "artifacts" / "stages" / "prepare").iterdir())
+    shutil.rmtree(shards[0])
+    made = data.prepared()
+    assert shards[0].exists() and 0 < len(made) < 300
