@@ -68,8 +68,8 @@ def _parsed(name: str) -> ast.Module:
 
 @functools.cache
 def _path(name: str) -> Path | None:
-    try:
-        spec = find_spec(name)
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin) if spec and spec.origin else None
+    """The file of a library module, found without importing its parents."""
+    spec = find_spec(LIBRARY)
+    assert spec is not None and spec.origin is not None
+    base = Path(spec.origin).parent.joinpath(*name.split(".")[1:])
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
