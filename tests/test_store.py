@@ -128,3 +128,15 @@ def test_the_root_is_where_the_environment_says(artifacts, monkeypatch):
     monkeypatch.delenv("TRAINWORKS_ARTIFACTS")
     monkeypatch.chdir(artifacts)
     assert store.root() == artifacts / "artifacts"
+
+
+def test_a_stage_with_many_outputs_says_how_many(monkeypatch, tmp_path, caplog):
+    """Not a line per slice: how many were made and how many were there, told when the next stage begins."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path))
+    caplog.set_level("INFO", "trainworks")
+    for key in ("a", "b", "a"):
+        store.remember("prepare", key, lambda out: (out / "x").write_text("1"), many=True)
+    store.remember("curate", "c", lambda out: (out / "x").write_text("1"))
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0].split() == ["prepare", "cached", "1,", "done", "2"]
+    assert [line.split()[:2] for line in lines[1:]] == [["curate", "running"], ["curate", "done"]]

@@ -28,6 +28,7 @@ def export(encoder, example, path: Path, input_name: str, output_name: str) -> N
     import torch
 
     encoder.eval()
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # its constant folding warns of what it leaves unfolded
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter deprecates its own parts
         program = torch.onnx.export(

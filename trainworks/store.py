@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from trainworks import manifest
 from trainworks.errors import IntegrityError
 
 log = logging.getLogger(__name__)
+
+EVERY = 3.0
+"""Seconds between two lines about a stage with many outputs."""
 
 
 def root() -> Path:
@@ -26,13 +30,19 @@ def remember(stage: str, key: str, make: Callable[[Path], object], many: bool = 
 
     *key* must name everything the output depends on. *make* fills an empty folder; the folder
     appears under its final name only when complete, so a killed run leaves nothing half-written
-    and two runs at once do not disturb each other. A stage with *many* outputs logs only those made now.
+    and two runs at once do not disturb each other. A stage with *many* outputs logs how many now
+    and then, any other a line when it starts and ends.
     """
     final = root() / "stages" / stage / key
+    level = logging.DEBUG if many else logging.INFO
+    if not many:
+        _many.tell()
     if is_whole(final):
-        log.log(logging.DEBUG if many else logging.INFO, "%-9s cached   %s", stage, key)
+        log.log(level, "%-9s cached   %s", stage, key)
+        if many:
+            _many.count(stage, "cached")
         return final
-    log.log(logging.DEBUG if many else logging.INFO, "%-9s running  %s", stage, key)
+    log.log(level, "%-9s running  %s", stage, key)
     started = time.perf_counter()
     with _draft(stage) as draft:
         make(draft)
@@ -41,8 +51,35 @@ def remember(stage: str, key: str, make: Callable[[Path], object], many: bool = 
         seconds = round(time.perf_counter() - started, 3)
         note(draft, seconds=seconds)
         _publish(draft, final)
-    log.info("%-9s done     %s in %.1f s", stage, key, seconds)
+    log.log(level, "%-9s done     %s in %.1f s", stage, key, seconds)
+    if many:
+        _many.count(stage, "done")
     return final
+
+
+class _Many:
+    """Progress of a stage with many outputs: a line every few seconds, and one when the next stage begins."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, Counter[str]] = {}
+        self.told = time.monotonic()
+
+    def count(self, stage: str, outcome: str) -> None:
+        self.counts.setdefault(stage, Counter())[outcome] += 1
+        if time.monotonic() - self.told > EVERY:
+            self._tell()
+
+    def tell(self) -> None:
+        self._tell()
+        self.counts.clear()
+
+    def _tell(self) -> None:
+        self.told = time.monotonic()
+        for stage, outcomes in self.counts.items():
+            log.info("%-9s %s", stage, ", ".join(f"{outcome} {number}" for outcome, number in sorted(outcomes.items())))
+
+
+_many = _Many()
 
 
 def keep(stage: str, make: Callable[[Path], object], **facts: object) -> Path:

@@ -116,7 +116,7 @@ def curate(shards: list[Path], config: DataConfig, out: Path) -> None:
 def _read(shards: list[Path]) -> pa.Table:
     """The metadata of all *shards* in order of id, with ``shard`` (its place in *shards*) and ``row`` within it."""
     tables = []
-    for number, shard in enumerate(tqdm(shards, "shards", mininterval=1, leave=False)):
+    for number, shard in enumerate(tqdm(shards, "shards", delay=2, leave=False)):
         table = pq.read_table(shard / "shard.parquet", columns=list(_COLUMNS))
         table = table.append_column("shard", pa.array(np.full(len(table), number, np.int32)))
         tables.append(table.append_column("row", pa.array(np.arange(len(table), dtype=np.int32))))
@@ -142,7 +142,7 @@ def _captions(rows: pa.Table, fate: _Fate, prompt: Prompt) -> pa.Table:
     shared_by = Counter(rows["title"].filter(alive).to_pylist())
     columns = ("title", "image", "contributor", "description", "tags")
     batches, start = [], 0
-    for batch in tqdm(rows.select(columns).to_batches(_BATCH), "captions", mininterval=1, leave=False):
+    for batch in tqdm(rows.select(columns).to_batches(_BATCH), "captions", delay=2, leave=False):
         found: list[dict[str, Any]] = []
         values = (batch[name].to_pylist() for name in columns)
         for title, image, contributor, description, tags, is_alive in zip(*values, alive[start : start + len(batch)], strict=True):

@@ -55,7 +55,7 @@ def pixel_array(rows: pd.DataFrame, shards: list[Path], preprocessing: Preproces
 
     with ThreadPoolExecutor() as pool:
         # Read ahead at most 256 pictures: map() alone would hold them all.
-        progress = tqdm(pictures(rows, shards), "pictures", len(rows), mininterval=1, leave=False)
+        progress = tqdm(pictures(rows, shards), "pictures", len(rows), delay=2, leave=False)
         for batch in _batches(progress, 256):
             list(pool.map(fill, batch))
     return array

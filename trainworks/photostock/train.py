@@ -1,8 +1,10 @@
 """Fine-tuning: the untouched towers and a dataset in, the towers of the best validation recall out."""
 
 import json
+import logging
 import math
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,8 @@ def finetune(untouched: Path, dataset: Path, shards: list[Path], config: TrainCo
         TrainingError: the loss is not finite.
         LanguageError: ``tune`` does not fit this backbone.
     """
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hints at hardware and products
+    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec", module="pytorch_lightning")
     pl.seed_everything(config.seed, verbose=False)
     model = towers.read(untouched)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
@@ -53,7 +57,7 @@ def finetune(untouched: Path, dataset: Path, shards: list[Path], config: TrainCo
         pairs = data.PairLoader(*arrays["train"], model.tokenizer, config)
         held_out = data.Gallery(*arrays["val"], model.tokenizer, config.batch_size)
         tuner = Finetuner(model, config, steps=config.epochs * len(pairs))
-        best = ModelCheckpoint(dirpath=scratch, monitor="val_recall", mode="max", save_weights_only=True)
+        best = ModelCheckpoint(dirpath=Path(scratch) / "best", monitor="val_recall", mode="max", save_weights_only=True)
         trainer = pl.Trainer(
             accelerator="auto",
             devices=1,
