@@ -50,7 +50,7 @@ class TrainConfig(Section):
     image: str = knob("shortest(96) > center_crop(96)", "picture to square input of the image tower")
     augment_image: str = knob("", "what training pictures go through anew every epoch, such as flip > color_jitter(0.2)")
     tune: str = knob("logit_scale=1, *.head=1, *=0.1", "what learns and how fast: pattern=factor, the first match wins")
-    epochs: int = knob(6, "passes over the training pictures", least=1)
+    epochs: int = knob(4, "passes over the training pictures", least=1)
     batch_size: int = knob(64, "pairs per step", least=2)
     learning_rate: float = knob(1e-3, "peak learning rate of factor 1", above=0, most=1)
     weight_decay: float = knob(0.05, "AdamW weight decay", least=0, most=1)
