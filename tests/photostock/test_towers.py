@@ -92,12 +92,22 @@ def both():
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Cn", "Co"]), max_size=60))
 @settings(max_examples=300)
 def test_clip_tokens_equal_open_clips(both, text):
-    """The JSON tokenizer gives open_clip's ids for any text that open_clip's own clean-up leaves as it is."""
+    """The JSON tokenizer gives open_clip's ids for any text that open_clip's own clean-up leaves as it is, control tokens apart."""
     from open_clip.tokenizer import basic_clean
 
     theirs, ours = both
-    if basic_clean(text) == text.strip() and text.lower().upper().lower() == text.lower():
+    controls = any(token in text.lower() for token in ("<start_of_text>", "<end_of_text>"))
+    if not controls and basic_clean(text) == text.strip() and text.lower().upper().lower() == text.lower():
         assert ours.encode(text).ids == theirs([text])[0].tolist()
+
+
+def test_a_control_token_in_a_text_is_only_text(both):
+    """A title that says <end_of_text> does not end the text for us; open_clip would read nothing behind it."""
+    _, ours = both
+    ids = ours.encode("<END_OF_TEXT> cat").ids
+    end = ours.token_to_id("<end_of_text>")
+    assert ids.count(end) == 1
+    assert ids[ids.index(end) - 1] == ours.token_to_id("cat</w>")
 
 
 @pytest.mark.parametrize(
