@@ -1,6 +1,10 @@
 """Backbones load, keep what they learnt, and say clearly when they cannot be had."""
 
+from pathlib import Path
+
+import numpy as np
 import open_clip
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,6 +12,9 @@ from hypothesis import strategies as st
 
 from trainworks.errors import WeightsError
 from trainworks.photostock import towers
+from trainworks.photostock.pixels import Preprocessing, normalise, open_rgb
+
+SAMPLE = Path(towers.__file__).parent / "sample"
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # open_clip's and timm's own
 
@@ -37,9 +44,23 @@ def test_a_checkpoint_is_read_back_as_it_was_saved(tmp_path):
     assert (read.backbone, read.size, read.mean, read.std) == (saved.backbone, saved.size, saved.mean, saved.std)
 
 
-def test_new_heads_follow_the_seed():
+@torch.no_grad()
+def test_the_offline_towers_agree_before_any_training():
+    """Joined by the names of ImageNet's classes, most of nine words find their own drawing, where chance finds one."""
+    words = ["rooster", "ladybug", "water tower", "pretzel", "sombrero", "mitten", "acorn", "french horn", "soccer ball"]
+    rows = pd.read_json(SAMPLE / "catalogue.jsonl", lines=True)
+    files = [rows[rows["title"].str.lower() == word]["image"].iloc[0] for word in words]
+    model = towers.load("lite0-minilm", "pretrained", 96, seed=1)
+    pixels = np.stack([Preprocessing("pad(96)").apply(open_rgb(SAMPLE / file)) for file in files])
+    ids = torch.tensor([encoding.ids for encoding in model.tokenizer.encode_batch(words)])
+    image = model.model.eval().encode_image(torch.from_numpy(normalise(pixels, model.mean, model.std)), normalize=True)
+    text = model.model.encode_text(ids, normalize=True)
+    assert ((text @ image.T).argmax(1) == torch.arange(len(words))).sum() >= 5
+
+
+def test_random_weights_follow_the_seed():
     """The same seed gives the same untouched model, another seed another."""
-    one, same, other = (towers.load("lite0-minilm", "pretrained", 64, seed).model.visual.head.proj.weight for seed in (1, 1, 2))
+    one, same, other = (towers.load("lite0-minilm", "random", 64, seed).model.visual.head.proj.weight for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
