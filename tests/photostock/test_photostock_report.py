@@ -1,7 +1,5 @@
 """The report a person reads before a PhotoStock model is shipped, made from a toy run."""
 
-import base64
-import io
 import itertools
 import json
 import re
@@ -13,160 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image, ImageDraw
+from toy_run import FACTS, TITLES, VERDICT, Run, a_gate, a_run
 
-from trainworks import manifest
 from trainworks.errors import DataError
-from trainworks.photostock.report import examples, report, thumbnails, worst
-
-Run = dict[str, Any]
-
-
-def drawn(number: int) -> bytes:
-    """A small picture, different for each number, as a shard stores it."""
-    image = Image.new("RGB", (200, 150), "white")
-    ImageDraw.Draw(image).ellipse((10, 10, 60 + 5 * number, 60 + 4 * number), fill=(9 * number % 256, 120, 200))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=95, subsampling=0)
-    return file.getvalue()
-
-
-def write(folder: Path, **contents: Any) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        (folder / f"{name}.json").write_text(json.dumps(content))
-
-
-def a_run(folder: Path, titles: list[str], draw: Callable[[int], bytes] = drawn) -> Run:
-    """The folders of a whole run on pictures called *titles*, in two shards, as arguments of ``report``."""
-    ids = [f"p{i:03d}" for i in range(len(titles))]
-    half = len(ids) // 2
-    shards, index = [], []
-    for number, members in enumerate((range(half), range(half, len(ids)))):
-        shard = folder / f"shard{number}"
-        shard.mkdir(parents=True)
-        pq.write_table(pa.table({"id": [ids[i] for i in members], "pixels": [draw(i) for i in members]}), shard / "shard.parquet")
-        manifest.write(shard)
-        shards.append(shard)
-        facts = {"shard": manifest.digest(shard), "split": "test", "contributor": f"painter {number}", "licence": "Public Domain"}
-        index += [{"id": ids[i], "row": row, "title": titles[i], **facts} for row, i in enumerate(members)]
-    dataset = folder / "dataset"
-    write(dataset, card=CARD)
-    pq.write_table(pa.Table.from_pylist(index), dataset / "index.parquet")
-    pq.write_table(pa.Table.from_pylist(REJECTED), dataset / "rejected.parquet")
-    write(folder / "checkpoint", history=HISTORY, groups=GROUPS)
-    write(folder / "encoders", inference=INFERENCE, parity={"image_encoder": {"max_abs": 2.98e-7, "batches": [1, 2, 3, 8]}})
-    write(folder / "metrics", metrics=METRICS)
-    answers = []
-    for i, id in enumerate(ids):
-        rank = (1, 2, 1, 5, 31, 1, 9, 87)[i % 8]
-        others = [ids[(i + k) % len(ids)] for k in range(1, 9)]
-        found = [*others[: rank - 1], id, *others[rank - 1 :]][:8] if rank <= 8 else others
-        answers.append({"id": id, "query": titles[i], "rank": rank, "found": found, "scores": [0.1] * 8, "right": [f == id for f in found]})
-    pq.write_table(pa.Table.from_pylist(answers), folder / "metrics" / "answers.parquet")
-    return {
-        **{name: folder / name for name in ("dataset", "checkpoint", "encoders", "metrics")},
-        "shards": shards,
-        "verdict": VERDICT,
-        "facts": FACTS,
-    }
-
-
-CARD = {
-    "read": 1600,
-    "kept": {"train": 1003, "val": 100, "test": 100},
-    "stages": [
-        {"stage": "acquire", "read": 1600, "kept": 1595, "rejected": {"missing file": 3, "duplicate id": 2}},
-        {"stage": "prepare", "read": 1595, "kept": 1595, "rejected": {}},
-        {"stage": "curate", "read": 1595, "kept": 1203, "rejected": {"near duplicate": 341, "contributor cap": 51}},
-    ],
-    "repairs": {"HASH tag removed": 411, "title from file name": 77},
-    "licences": {"Public Domain": 1201, "": 2},
-    "contributors": {"read": 214, "kept": 198, "largest": [["johnny_automatic", 300], ["Gerald_G", 41], ["nicubunu", 38]]},
-    "clusters": {"pictures": 1595, "clusters": 1254, "largest": 23},
-    "captions": {"distinct": 1190, "shared_by_several": 7, "texts_per_picture": 2.9},
-}
-REJECTED = [
-    {"id": "x1", "stage": "acquire", "reason": "missing file", "detail": "animals/ghost.png"},
-    {"id": "x2", "stage": "curate", "reason": "near duplicate", "detail": "of p003, distance 2"},
-]
-HISTORY = [
-    {
-        "epoch": e,
-        "step": 16 * e,
-        "train_loss": t,
-        "learning_rate": 1e-3,
-        "val_loss": v,
-        "val_R@1": a,
-        "val_R@5": b,
-        "val_R@10": c,
-        "best": e == 4,
-    }
-    for e, (t, v, a, b, c) in enumerate(
-        [
-            (None, 4.61, 0.01, 0.05, 0.11),
-            (3.92, 3.71, 0.04, 0.16, 0.25),
-            (3.2, 3.38, 0.07, 0.22, 0.33),
-            (2.71, 3.24, 0.08, 0.26, 0.37),
-            (2.3, 3.2, 0.1, 0.28, 0.41),
-            (1.98, 3.24, 0.1, 0.27, 0.39),
-            (1.7, 3.31, 0.09, 0.27, 0.38),
-        ]
-    )
-]
-GROUPS = [
-    {"group": "image.head", "parameters": 327936, "factor": 1.0, "learning_rate": 1e-3},
-    {"group": "image", "parameters": 3413024, "factor": 0.1, "learning_rate": 1e-4},
-]
-INFERENCE = {
-    "schema": 1,
-    "prompt": "{title}. {description} {tags}",
-    "image": "shortest(128) > center_crop(128)",
-    "mean": [0.5] * 3,
-    "std": [0.5] * 3,
-    "context_length": 64,
-    "embedding_size": 256,
-    "distance": "cosine",
-    "temperature": 0.05,
-}
-
-
-def recalls(*values: float) -> dict[str, float]:
-    return dict(zip(("R@1", "R@5", "R@10", "median_rank", "queries"), values, strict=False))
-
-
-METRICS = {
-    "gallery": {"pictures": 100, "captions": 100},
-    "chance": recalls(0.01, 0.05, 0.1),
-    "finetuned": {"text_to_image": recalls(0.12, 0.27, 0.384, 17.5, 100), "image_to_text": recalls(0.11, 0.25, 0.371, 19, 100)},
-    "baseline": {"text_to_image": recalls(0.02, 0.06, 0.117, 47, 100), "image_to_text": recalls(0.01, 0.07, 0.109, 48.5, 100)},
-    "queries": {
-        kind: {"finetuned": recalls(0.12 - d, 0.27 - d, 0.384 - d, 19, 97), "baseline": recalls(0.02, 0.05, 0.113, 48, 97)}
-        for kind, d in (("caption", 0.0), ("title", 0.03), ("tags", 0.052))
-    },
-    "int8": {
-        "image_encoder": {"R@10": 0.379, "loss": 0.005, "bytes": 4_712_000, "fp32_bytes": 18_104_000, "ships": True},
-        "text_encoder": {"R@10": 0.301, "loss": 0.083, "bytes": 22_900_000, "fp32_bytes": 90_400_000, "ships": False},
-    },
-}
-
-
-def a_gate(name: str, value: float | None, bound: float, passed: bool) -> dict[str, Any]:
-    return {"gate": name, "value": value, "must": "at least", "bound": bound, "passed": passed, "meaning": f"{name} of R@10"}
-
-
-VERDICT = {"passed": False, "gates": [a_gate("reach", 0.384, 0.3, True), a_gate("gain", 0.267, 0.275, False)]}
-FACTS: dict[str, Any] = {
-    "knobs": {"stored_size": 160, "epochs": 6, "learning_rate": 0.002, "tune": "logit_scale=1, *.head=1, *=0.1"},
-    "defaults": {"stored_size": 160, "epochs": 6, "learning_rate": 0.001, "tune": "logit_scale=1, *.head=1, *=0.1"},
-    "stages": [{"stage": "prepare", "seconds": 3.21, "cached": True}, {"stage": "finetune", "seconds": 215.2}],
-    "commit": "0123abc",
-    "versions": {"torch": "2.15.0", "onnxruntime": "1.32.0"},
-    "seed": 1,
-    "machine": "2 cores, no GPU",
-    "command": "pyflyte run workflows/photostock.py photostock --learning_rate 0.002",
-}
-TITLES = [f"picture number {i}" for i in range(24)]
+from trainworks.photostock import samples
+from trainworks.photostock.report import examples, report, worst
 
 
 class Page(HTMLParser):
@@ -338,24 +187,6 @@ def test_a_right_picture_has_a_border_and_a_tick(page: Page) -> None:
     assert "right picture at place 87" in page.text
 
 
-def test_a_thumbnail_shows_the_picture_of_its_row(run: Run) -> None:
-    """Each picture comes from its own shard and row, scaled to 112 pixels and keeping its shape."""
-    shown = thumbnails(run["dataset"], run["shards"][::-1], {"p002", "p020"})
-    for number in (2, 20):
-        small = Image.open(io.BytesIO(base64.b64decode(shown[f"p{number:03d}"].uri.partition(",")[2]))).convert("RGB")
-        assert small.size == (112, 84)
-        expected = Image.open(io.BytesIO(drawn(number))).resize(small.size)
-        assert all(abs(a - b) < 12 for a, b in zip(small.getpixel((20, 20)), expected.getpixel((20, 20)), strict=True))
-
-
-def test_a_picture_that_cannot_be_had_is_named(run: Run, tmp_path: Path) -> None:
-    """An id the dataset lacks, or a shard that was not given, is told by name."""
-    with pytest.raises(DataError, match="'nobody', which the dataset lacks"):
-        thumbnails(run["dataset"], run["shards"], {"p001", "nobody"})
-    with pytest.raises(DataError, match=r"'p020' is in shard .* not among the 1 shards given"):
-        thumbnails(run["dataset"], run["shards"][:1], {"p020"})
-
-
 def test_a_changed_knob_is_marked(page: Page, run: Run, tmp_path: Path) -> None:
     """A knob that differs from its default says from what; without defaults nothing is said to have changed."""
     assert "learning_rate 0.002 (changed from 0.001) peak learning rate of factor 1" in page.text
@@ -367,7 +198,7 @@ def test_a_changed_knob_is_marked(page: Page, run: Run, tmp_path: Path) -> None:
 def test_what_ran_is_told(page: Page) -> None:
     """Time per stage and in all, parameter groups, versions, commit and command."""
     assert "prepare (from an earlier run) 3.2 s finetune 3 min 35 s together, from scratch 3 min 38 s" in page.text
-    assert "image.head 327,936 1 0.001 image 3,413,024 0.1 0.0001" in page.text
+    assert "image.head 327,936 1 0.001 1 – image 3,413,024 0.1 0.0001 2 4 text 22,565,376 0 0 – –" in page.text
     assert "onnxruntime 1.32.0 torch 2.15.0" in page.text
     assert FACTS["command"] in page.text and page.text.count("0123abc") == 2
 
@@ -377,6 +208,14 @@ def test_the_kept_epoch_is_named(page: Page) -> None:
     assert "The weights of epoch 4 were kept" in page.text and "R@10 41.0 %" in page.text
     charts = [svg for svg in page.all("svg") if svg.get("role") == "img"]
     assert len(charts) == 2 and all("epoch 4 were kept, with R@10 41.0 %" in svg["aria-label"] for svg in charts)
+
+
+def test_a_person_sees_what_the_model_saw(page: Page) -> None:
+    """Every sample stands with the text it met, reachable from the contents."""
+    assert "What the model saw 4 of the 1,003 training pictures" in page.text
+    captions = " ".join(f"{title} as met" for title in TITLES[:4])
+    assert captions in page.text
+    assert {"href": "#seen"} in page.all("a")
 
 
 def test_every_picture_shown_is_credited(page: Page) -> None:
@@ -401,7 +240,7 @@ def test_the_page_can_be_read_without_seeing_it(page: Page) -> None:
 
 
 def test_a_run_without_the_optional_parts_has_a_report(run: Run, tmp_path: Path) -> None:
-    """Nothing rejected, nothing repaired, no training loss, no int8 encoder and no chosen epoch still make a page."""
+    """Nothing rejected, nothing repaired, no training loss, no int8 encoder, no chosen epoch and no samples still make a page."""
 
     def spotless(card: Any) -> Any:
         stages = [{"stage": s["stage"], "read": 1203, "kept": 1203, "rejected": {}} for s in card["stages"]]
@@ -418,10 +257,12 @@ def test_a_run_without_the_optional_parts_has_a_report(run: Run, tmp_path: Path)
     nothing = pq.read_table(bare["dataset"] / "rejected.parquet").slice(0, 0)
     pq.write_table(nothing, bare["dataset"] / "rejected.parquet")
     bare = changed(bare, "checkpoint", "history.json", lambda h: [{**row, "train_loss": None, "best": False} for row in h[:1]], tmp_path)
+    (bare["checkpoint"] / samples.FILE).unlink()
     bare = changed(bare, "metrics", "metrics.json", lambda m: {k: v for k, v in m.items() if k != "int8"}, tmp_path)
     page = page_of(bare, tmp_path / "out")
     assert "read from the source 1,203 kept by acquire 1,203 kept by prepare 1,203 kept by curate 1,203" in page.text
     assert "No row needed one" in page.text and "No int8 encoders were made" in page.text and "were kept" not in page.text
+    assert "the model saw" not in page.text and {"href": "#seen"} not in page.all("a")
 
 
 def test_a_perfect_model_has_no_misses(run: Run, tmp_path: Path) -> None:

@@ -2,14 +2,20 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from trainworks.errors import LanguageError
 from trainworks.grammar import Call, calls
 
 Step = Callable[[Image.Image, np.random.Generator], Image.Image]
+
+STEPS = ("random_resized_crop", "flip", "color_jitter", "blur", "greyscale", "rand_augment")
+BLUR = 0.1, 2.0
+"""Least and most sigma of the blur, in pixels of a picture 224 wide: Chen et al. 2020 (arXiv 2002.05709), appendix A."""
+_MAGNITUDES = 30
 
 
 class Augmentation:
@@ -19,6 +25,12 @@ class Augmentation:
                                           (Szegedy et al. 2014, arXiv 1409.4842, section 6)
     ``flip``                              mirrored left to right, every other time
     ``color_jitter(x)``                   brightness, contrast and saturation each times 1 - x … 1 + x
+    ``blur(p)``                           with probability p, a Gaussian blur of the strength in ``BLUR``
+    ``greyscale(p)``                      with probability p, without its colours
+    ``rand_augment(n, magnitude)``        n of torchvision's 14 operations, each as strong as magnitude, 0 to 30, says
+                                          (Cubuk et al. 2019, arXiv 1909.13719; torchvision's own choice is 2, 9)
+
+    Every choice is drawn from the generator that ``apply`` is given, so threads may share one augmentation.
 
     Raises:
         LanguageError: an unknown step or wrong arguments.
@@ -26,9 +38,7 @@ class Augmentation:
 
     def __init__(self, text: str):
         self.text = text
-        self._steps: list[Step] = []
-        if text.strip():
-            self._steps = [_step(text, call) for call in calls("augment_image", text, ("random_resized_crop", "flip", "color_jitter"))]
+        self._steps = [_step(text, call) for call in calls("augment_image", text, STEPS)] if text.strip() else []
 
     def apply(self, pixels: np.ndarray, chance: np.random.Generator) -> np.ndarray:
         """uint8 ``(size, size, 3)`` → the same shape, by what *chance* draws."""
@@ -40,25 +50,44 @@ class Augmentation:
         return np.asarray(image)
 
 
+def shares(knob: str, text: str, call: Call, count: int) -> list[float]:
+    """The arguments of *call*: *count* numbers from 0 to 1.
+
+    Raises:
+        LanguageError: they are others, or more, or fewer.
+    """
+    found = [float(value) for value in call.args if not isinstance(value, str) and 0 <= value <= 1]
+    if len(found) != count or len(call.args) != count:
+        wants = {0: "no arguments", 1: "a number from 0 to 1"}.get(count, f"{count} numbers from 0 to 1")
+        raise LanguageError(knob, text, call.position, f"{call.name} takes {wants}, got {call.args}")
+    return found
+
+
 def _step(text: str, call: Call) -> Step:
+    if call.name == "rand_augment":
+        count, magnitude = _whole_numbers(text, call)
+        return lambda image, chance: _rand_augment(image, chance, count, magnitude)
+    if call.name == "random_resized_crop":
+        least, most = shares("augment_image", text, call, 2)
+        if not 0 < least <= most:
+            raise LanguageError("augment_image", text, call.position, f"{call.name} takes 0 < least <= most, got {least}, {most}")
+        return lambda image, chance: _crop(image, chance, least, most)
     if call.name == "flip":
-        _shares(text, call, 0)
+        shares("augment_image", text, call, 0)
         return lambda image, chance: ImageOps.mirror(image) if chance.random() < 0.5 else image
+    (share,) = shares("augment_image", text, call, 1)
     if call.name == "color_jitter":
-        (strength,) = _shares(text, call, 1)
-        return lambda image, chance: _jitter(image, chance, strength)
-    least, most = _shares(text, call, 2)
-    if not 0 < least <= most:
-        raise LanguageError("augment_image", text, call.position, f"random_resized_crop takes 0 < least <= most, got {least}, {most}")
-    return lambda image, chance: _crop(image, chance, least, most)
+        return lambda image, chance: _jitter(image, chance, share)
+    change = _blur if call.name == "blur" else _greyscale
+    return lambda image, chance: change(image, chance) if chance.random() < share else image
 
 
-def _shares(text: str, call: Call, count: int) -> list[float]:
-    shares = [float(value) for value in call.args if not isinstance(value, str) and 0 <= value <= 1]
-    if len(shares) != count or len(call.args) != count:
-        wants = f"{count} numbers from 0 to 1" if count else "no arguments"
-        raise LanguageError("augment_image", text, call.position, f"{call.name} takes {wants}, got {call.args}")
-    return shares
+def _whole_numbers(text: str, call: Call) -> tuple[int, int]:
+    match call.args:
+        case (int(count), int(magnitude)) if count >= 1 and 0 <= magnitude <= _MAGNITUDES:
+            return count, magnitude
+    wants = f"a number of operations, at least 1, and their magnitude, 0 to {_MAGNITUDES}, both whole"
+    raise LanguageError("augment_image", text, call.position, f"rand_augment takes {wants}, got {call.args}")
 
 
 def _crop(image: Image.Image, chance: np.random.Generator, least: float, most: float) -> Image.Image:
@@ -74,3 +103,35 @@ def _jitter(image: Image.Image, chance: np.random.Generator, strength: float) ->
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(chance.uniform(1 - strength, 1 + strength))
     return image
+
+
+def _blur(image: Image.Image, chance: np.random.Generator) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(chance.uniform(*BLUR) * image.width / 224))
+
+
+def _greyscale(image: Image.Image, chance: np.random.Generator) -> Image.Image:
+    return ImageOps.grayscale(image).convert("RGB")
+
+
+def _rand_augment(image: Image.Image, chance: np.random.Generator, count: int, magnitude: int) -> Image.Image:
+    """torchvision's RandAugment; its own ``forward`` draws from torch's global generator, which other threads use too."""
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.autoaugment import _apply_op
+
+    operations = _operations(image.width, magnitude)
+    for _ in range(count):
+        name, strength, signed = operations[chance.integers(len(operations))]
+        if signed and chance.random() < 0.5:
+            strength = -strength
+        # What moves in from outside is white, as the background of every picture without one.
+        image = _apply_op(image, name, strength, InterpolationMode.NEAREST, [255.0, 255.0, 255.0])
+    return image
+
+
+@cache
+def _operations(size: int, magnitude: int) -> list[tuple[str, float, bool]]:
+    """Name, strength, and whether it goes both ways, of torchvision's operations on a picture *size* wide."""
+    from torchvision.transforms import RandAugment
+
+    space = RandAugment()._augmentation_space(_MAGNITUDES + 1, (size, size))
+    return [(name, float(m[magnitude]) if m.ndim else 0.0, signed) for name, (m, signed) in space.items()]

@@ -1,39 +1,23 @@
 """The page a person reads before a PhotoStock model is shipped."""
 
-import base64
-import io
 import json
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from PIL import Image
 
-from trainworks import manifest
 from trainworks.config import meanings
 from trainworks.errors import DataError
+from trainworks.photostock import samples
 from trainworks.photostock.config import DataConfig, GateConfig, TrainConfig
+from trainworks.photostock.pictures import credits, seen, thumbnails
 from trainworks.report import Bars, Mark, Quantity, Table, cell, curves, interval, megabytes, percent, render, seconds, short
 
 EXAMPLES = 8
 MISSES = 6
-THUMBNAIL = 112
-"""Longer side of a thumbnail, in pixels."""
 _LONG_TABLE = 12
 _RECALLS = ("R@1", "R@5", "R@10")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture on the page; *uri* holds its thumbnail as a ``data:`` URI."""
-
-    title: str
-    contributor: str
-    licence: str
-    uri: str
 
 
 def report(
@@ -59,7 +43,7 @@ def report(
     answers = pq.read_table(metrics / "answers.parquet").to_pylist()
     chosen, misses = examples(answers, EXAMPLES), worst(answers, MISSES)
     shown = {id for answer in chosen for id in [answer["id"], *answer["found"]]} | {id for a in misses for id in [a["id"], a["found"][0]]}
-    pictures = thumbnails(dataset, shards, shown)
+    pictures, trained_on = thumbnails(dataset, shards, shown), seen(dataset, samples.read(checkpoint))
     before, after = (measured[model]["text_to_image"] for model in ("baseline", "finetuned"))
     page = render(
         "photostock/report.html",
@@ -73,6 +57,7 @@ def report(
         recall=_recall(measured),
         int8=_int8(measured.get("int8") or {}),
         learning=_learning(_json(checkpoint / "history.json")),
+        seen=trained_on,
         examples=chosen,
         misses=misses,
         pictures=pictures,
@@ -83,7 +68,7 @@ def report(
         facts=facts,
         inference=_json(encoders / "inference.json"),
         parity=_parity(_json(encoders / "parity.json")),
-        credits=_credits(pictures.values()),
+        credits=credits([*pictures.values(), *trained_on]),
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.html").write_text(page, encoding="utf-8")
@@ -100,40 +85,6 @@ def examples(answers: Sequence[dict[str, Any]], count: int) -> list[dict[str, An
 def worst(answers: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     """At most *count* answers with the right picture furthest from the first place, the furthest first."""
     return sorted((a for a in answers if a["rank"] > 1), key=lambda answer: (-answer["rank"], answer["id"]))[:count]
-
-
-def thumbnails(dataset: Path, shards: Sequence[Path], ids: Collection[str]) -> dict[str, Picture]:
-    """The pictures called *ids*, drawn small from the pixels that the shards store.
-
-    Raises:
-        DataError: the dataset has no such picture, or its shard is not among *shards*.
-    """
-    columns = ["id", "shard", "row", "title", "contributor", "licence"]
-    rows = pq.read_table(dataset / "index.parquet", columns=columns, filters=[("id", "in", sorted(ids))]).to_pylist()
-    if strange := set(ids) - {row["id"] for row in rows}:
-        raise DataError(f"{dataset}: the answers name {sorted(strange)[0]!r}, which the dataset lacks; evaluate this dataset again")
-    folders = {manifest.digest(shard): shard for shard in shards}
-    members = defaultdict(list)
-    for row in rows:
-        members[row["shard"]].append(row)
-    pictures = {}
-    for digest, here in members.items():
-        if digest not in folders:
-            raise DataError(f"picture {here[0]['id']!r} is in shard {digest[:12]}…, which is not among the {len(shards)} shards given")
-        pixels = pq.read_table(folders[digest] / "shard.parquet", columns=["pixels"])["pixels"].take([row["row"] for row in here])
-        for row, stored in zip(here, pixels.to_pylist(), strict=True):
-            title = row["title"] or f"untitled, {row['id']}"
-            contributor, licence = row["contributor"] or "unknown contributor", row["licence"] or "licence not stated"
-            pictures[row["id"]] = Picture(short(title), short(contributor), short(licence), _thumbnail(stored))
-    return pictures
-
-
-def _thumbnail(stored: bytes) -> str:
-    with Image.open(io.BytesIO(stored)) as image:
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
-        small = io.BytesIO()
-        image.save(small, "WEBP", quality=80)
-    return f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()}"
 
 
 def _json(path: Path) -> Any:
@@ -286,17 +237,12 @@ def _ran(facts: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> dict[
         "knobs": Table("Knobs", ["Knob", "Value", "Meaning"], knobs, strong=changed),
         "groups": Table(
             "What learns, and how fast",
-            ["Parameters", "Number", "Factor", "Peak learning rate"],
-            [[g["group"], g["parameters"], g["factor"], g["learning_rate"]] for g in groups],
+            ["Parameters", "Number", "Factor", "Peak learning rate", "From epoch", "LoRA rank"],
+            [
+                [g["group"], g["parameters"], g["factor"], g["learning_rate"], g["thaw"] if g["factor"] else None, g["lora"] or None]
+                for g in groups
+            ],
         ),
         "times": Table("Time per stage", ["Stage", "Time"], [*times, ["together, from scratch", seconds(total)]], strong=[len(times)]),
         "versions": Table("Versions", ["Package", "Version"], sorted(facts["versions"].items())),
     }
-
-
-def _credits(pictures: Collection[Picture]) -> dict[str, dict[str, list[str]]]:
-    """Licence → contributor → titles of the pictures shown, each in order of the alphabet."""
-    credits: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for picture in sorted(pictures, key=lambda p: (p.licence, p.contributor, p.title)):
-        credits[picture.licence][picture.contributor].append(picture.title)
-    return credits

@@ -1,0 +1,171 @@
+"""The folders of a whole run, drawn in code: what a report is made from."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image, ImageDraw
+
+from trainworks import manifest
+from trainworks.photostock import samples
+
+Run = dict[str, Any]
+
+
+def drawn(number: int) -> bytes:
+    """A small picture, different for each number, as a shard stores it."""
+    image = Image.new("RGB", (200, 150), "white")
+    ImageDraw.Draw(image).ellipse((10, 10, 60 + 5 * number, 60 + 4 * number), fill=(9 * number % 256, 120, 200))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95, subsampling=0)
+    return file.getvalue()
+
+
+def a_sample(number: int, text: str) -> samples.Sample:
+    """A training picture in one colour, as the model saw it."""
+    return samples.Sample(f"p{number:03d}", text, np.full((224, 224, 3), (60 * number, 90, 200), np.uint8))
+
+
+def write(folder: Path, **contents: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def a_run(folder: Path, titles: list[str], draw: Callable[[int], bytes] = drawn) -> Run:
+    """The folders of a whole run on pictures called *titles*, in two shards, as arguments of ``report``; four samples are kept."""
+    ids = [f"p{i:03d}" for i in range(len(titles))]
+    half = len(ids) // 2
+    shards, index = [], []
+    for number, members in enumerate((range(half), range(half, len(ids)))):
+        shard = folder / f"shard{number}"
+        shard.mkdir(parents=True)
+        pq.write_table(pa.table({"id": [ids[i] for i in members], "pixels": [draw(i) for i in members]}), shard / "shard.parquet")
+        manifest.write(shard)
+        shards.append(shard)
+        facts = {"shard": manifest.digest(shard), "split": "test", "contributor": f"painter {number}", "licence": "Public Domain"}
+        index += [{"id": ids[i], "row": row, "title": titles[i], **facts} for row, i in enumerate(members)]
+    dataset = folder / "dataset"
+    write(dataset, card=CARD)
+    pq.write_table(pa.Table.from_pylist(index), dataset / "index.parquet")
+    pq.write_table(pa.Table.from_pylist(REJECTED), dataset / "rejected.parquet")
+    write(folder / "checkpoint", history=HISTORY, groups=GROUPS)
+    samples.write([a_sample(i, f"{titles[i]} as met") for i in range(4)], folder / "checkpoint")
+    write(folder / "encoders", inference=INFERENCE, parity={"image_encoder": {"max_abs": 2.98e-7, "batches": [1, 2, 3, 8]}})
+    write(folder / "metrics", metrics=METRICS)
+    answers = []
+    for i, id in enumerate(ids):
+        rank = (1, 2, 1, 5, 31, 1, 9, 87)[i % 8]
+        others = [ids[(i + k) % len(ids)] for k in range(1, 9)]
+        found = [*others[: rank - 1], id, *others[rank - 1 :]][:8] if rank <= 8 else others
+        answers.append({"id": id, "query": titles[i], "rank": rank, "found": found, "scores": [0.1] * 8, "right": [f == id for f in found]})
+    pq.write_table(pa.Table.from_pylist(answers), folder / "metrics" / "answers.parquet")
+    return {
+        **{name: folder / name for name in ("dataset", "checkpoint", "encoders", "metrics")},
+        "shards": shards,
+        "verdict": VERDICT,
+        "facts": FACTS,
+    }
+
+
+CARD = {
+    "read": 1600,
+    "kept": {"train": 1003, "val": 100, "test": 100},
+    "stages": [
+        {"stage": "acquire", "read": 1600, "kept": 1595, "rejected": {"missing file": 3, "duplicate id": 2}},
+        {"stage": "prepare", "read": 1595, "kept": 1595, "rejected": {}},
+        {"stage": "curate", "read": 1595, "kept": 1203, "rejected": {"near duplicate": 341, "contributor cap": 51}},
+    ],
+    "repairs": {"HASH tag removed": 411, "title from file name": 77},
+    "licences": {"Public Domain": 1201, "": 2},
+    "contributors": {"read": 214, "kept": 198, "largest": [["johnny_automatic", 300], ["Gerald_G", 41], ["nicubunu", 38]]},
+    "clusters": {"pictures": 1595, "clusters": 1254, "largest": 23},
+    "captions": {"distinct": 1190, "shared_by_several": 7, "texts_per_picture": 2.9},
+}
+REJECTED = [
+    {"id": "x1", "stage": "acquire", "reason": "missing file", "detail": "animals/ghost.png"},
+    {"id": "x2", "stage": "curate", "reason": "near duplicate", "detail": "of p003, distance 2"},
+]
+HISTORY = [
+    {
+        "epoch": e,
+        "step": 16 * e,
+        "train_loss": t,
+        "learning_rate": 1e-3,
+        "val_loss": v,
+        "val_R@1": a,
+        "val_R@5": b,
+        "val_R@10": c,
+        "best": e == 4,
+    }
+    for e, (t, v, a, b, c) in enumerate(
+        [
+            (None, 4.61, 0.01, 0.05, 0.11),
+            (3.92, 3.71, 0.04, 0.16, 0.25),
+            (3.2, 3.38, 0.07, 0.22, 0.33),
+            (2.71, 3.24, 0.08, 0.26, 0.37),
+            (2.3, 3.2, 0.1, 0.28, 0.41),
+            (1.98, 3.24, 0.1, 0.27, 0.39),
+            (1.7, 3.31, 0.09, 0.27, 0.38),
+        ]
+    )
+]
+GROUPS = [
+    {"group": "image.head", "parameters": 327936, "factor": 1.0, "learning_rate": 1e-3, "thaw": 1, "lora": 0},
+    {"group": "image", "parameters": 3413024, "factor": 0.1, "learning_rate": 1e-4, "thaw": 2, "lora": 4},
+    {"group": "text", "parameters": 22565376, "factor": 0.0, "learning_rate": 0.0, "thaw": 1, "lora": 0},
+]
+INFERENCE = {
+    "schema": 1,
+    "prompt": "{title}. {description} {tags}",
+    "image": "shortest(128) > center_crop(128)",
+    "mean": [0.5] * 3,
+    "std": [0.5] * 3,
+    "context_length": 64,
+    "embedding_size": 256,
+    "distance": "cosine",
+    "temperature": 0.05,
+}
+
+
+def recalls(*values: float) -> dict[str, float]:
+    return dict(zip(("R@1", "R@5", "R@10", "median_rank", "queries"), values, strict=False))
+
+
+METRICS = {
+    "gallery": {"pictures": 100, "captions": 100},
+    "chance": recalls(0.01, 0.05, 0.1),
+    "finetuned": {"text_to_image": recalls(0.12, 0.27, 0.384, 17.5, 100), "image_to_text": recalls(0.11, 0.25, 0.371, 19, 100)},
+    "baseline": {"text_to_image": recalls(0.02, 0.06, 0.117, 47, 100), "image_to_text": recalls(0.01, 0.07, 0.109, 48.5, 100)},
+    "queries": {
+        kind: {"finetuned": recalls(0.12 - d, 0.27 - d, 0.384 - d, 19, 97), "baseline": recalls(0.02, 0.05, 0.113, 48, 97)}
+        for kind, d in (("caption", 0.0), ("title", 0.03), ("tags", 0.052))
+    },
+    "int8": {
+        "image_encoder": {"R@10": 0.379, "loss": 0.005, "bytes": 4_712_000, "fp32_bytes": 18_104_000, "ships": True},
+        "text_encoder": {"R@10": 0.301, "loss": 0.083, "bytes": 22_900_000, "fp32_bytes": 90_400_000, "ships": False},
+    },
+}
+
+
+def a_gate(name: str, value: float | None, bound: float, passed: bool) -> dict[str, Any]:
+    return {"gate": name, "value": value, "must": "at least", "bound": bound, "passed": passed, "meaning": f"{name} of R@10"}
+
+
+VERDICT = {"passed": False, "gates": [a_gate("reach", 0.384, 0.3, True), a_gate("gain", 0.267, 0.275, False)]}
+FACTS: dict[str, Any] = {
+    "knobs": {"stored_size": 160, "epochs": 6, "learning_rate": 0.002, "tune": "logit_scale=1, *.head=1, *=0.1"},
+    "defaults": {"stored_size": 160, "epochs": 6, "learning_rate": 0.001, "tune": "logit_scale=1, *.head=1, *=0.1"},
+    "stages": [{"stage": "prepare", "seconds": 3.21, "cached": True}, {"stage": "finetune", "seconds": 215.2}],
+    "commit": "0123abc",
+    "versions": {"torch": "2.15.0", "onnxruntime": "1.32.0"},
+    "seed": 1,
+    "machine": "2 cores, no GPU",
+    "command": "pyflyte run workflows/photostock.py photostock --learning_rate 0.002",
+}
+TITLES = [f"picture number {i}" for i in range(24)]
