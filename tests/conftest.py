@@ -1,6 +1,8 @@
 """What tests of several stages share: a catalogue drawn in code, taken through the stages that are quick."""
 
 import json
+import os
+import uuid
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,41 @@ def shards(tmp_path_factory) -> list[Path]:
 def dataset(shards, tmp_path_factory) -> Path:
     """The drawn catalogue, curated, with galleries of ten pictures."""
     folder = tmp_path_factory.mktemp("dataset")
-    curate(shards, DataConfig(gallery=10, per_cluster=0), folder)
+    curate(shards, DataConfig(gallery=10, subsample=""), folder)
     manifest.write(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """The address of a real S3 server on loopback."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server, monkeypatch) -> str:
+    """The URI of an empty bucket, reached as people reach theirs: through the standard environment variables."""
+    import boto3
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    settings = {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}"

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import math
 import tempfile
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -36,8 +38,8 @@ def picture(id, **columns):
     return row | {"id": id, "contributor": f"by {id}", "fingerprint": hashed(id), "phash": int(hashed(id)[:16], 16)} | columns
 
 
-OTHERS = [picture(f"other {n}") for n in range(60)]
-"""Pictures enough for a split, so that a test need only add the few rows that it is about."""
+OTHERS = [picture(f"other {n}", title=f"fox {hashed(str(n))[:12]}") for n in range(60)]
+"""Pictures and captions enough for a split, so that a test need only add the few rows that it is about."""
 
 
 def shards_of(rows, folder, cuts=()):
@@ -86,7 +88,9 @@ def messy(draw):
     return draw(st.permutations(rows + OTHERS))
 
 
-configs = st.builds(DataConfig, gallery=st.just(10), per_cluster=st.integers(0, 2), per_contributor=st.integers(0, 3))
+STEPS = ("near_duplicates(1)", "near_duplicates(2)", "similar_texts(1, 0.1)", "contributor(1)", "contributor(3)")
+subsamples = st.lists(st.sampled_from(STEPS), max_size=3, unique_by=lambda step: step.split("(")[0])
+configs = subsamples.map(lambda chosen: DataConfig(gallery=10, subsample=" > ".join(sorted(chosen, key=STEPS.index))))
 
 
 @settings(max_examples=40, deadline=None)
@@ -165,10 +169,10 @@ def test_the_index_keeps_what_training_and_a_reader_need():
     index, _, card = curated([row, *OTHERS])
     assert index["a"]["caption"] == "Red fox. On snow. fox, snow"
     assert index["a"]["texts"] == ["Red fox. On snow. fox, snow", "Red fox", "On snow.", "fox, snow"]
-    assert (index["a"]["title"], index["a"]["tags"]) == ("Red fox", ["fox", "snow"])
+    assert (index["a"]["title"], index["a"]["description"], index["a"]["tags"]) == ("Red fox", "On snow.", ["fox", "snow"])
     assert (index["a"]["contributor"], index["a"]["licence"]) == ("Ann", "CC BY")
     assert card["licences"] == {"CC BY": 1, "CC0": len(index) - 1}
-    assert " ".join(index["a"]) == "id shard row split caption texts title tags contributor licence cluster"
+    assert " ".join(index["a"]) == "id shard row split caption texts title description tags contributor licence cluster"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +193,7 @@ def test_the_index_keeps_what_training_and_a_reader_need():
         ),
         (
             [picture(id, contributor="Ann") for id in "abc"],
-            DataConfig(gallery=10, per_contributor=2),
+            DataConfig(gallery=10, subsample="contributor(2)"),
             {"a": ("curate", "contributor at the limit", "contributor Ann")},
         ),
     ],
@@ -212,6 +216,52 @@ def test_a_picture_without_words_is_named_by_its_file():
     assert sorted(card["repairs"].values()) == [1, 4]
 
 
+def test_captions_a_few_letters_apart_are_similar_texts():
+    """A series that only its running number tells apart keeps as many as the step says; other captions stay."""
+    series = [picture(f"a{n}", title=f"Sunset behind the old lighthouse {n}") for n in range(5)]
+    _, rejected, card = curated(series + OTHERS, DataConfig(gallery=10, subsample="similar_texts(2, 0.1)"))
+    assert set(reasons(rejected).values()) == {"similar text"} and len(rejected) == 3 and {id[0] for id in rejected} == {"a"}
+    (kept,) = {row["detail"] for row in rejected.values()}
+    assert kept[3:] in {row["id"] for row in series} - rejected.keys()
+    assert card["stages"][-1]["rejected"] == {"similar text": 3}
+
+
+def test_steps_work_on_what_those_before_them_left():
+    """A contributor's two places go to two scenes, not to two pictures of one."""
+    scenes = [picture(f"{n} {k}", contributor="Ann", phash=int(hashed(str(n))[:16], 16) ^ k) for n in range(2) for k in range(4)]
+    index, rejected, _ = curated(scenes + OTHERS, DataConfig(gallery=10, subsample="near_duplicates(1) > contributor(2)"))
+    assert {id[0] for id, row in index.items() if row["contributor"] == "Ann"} == {"0", "1"}
+    assert list(reasons(rejected).values()) == ["near duplicate"] * 6
+
+
+def embedded(ids, folder):
+    """Embeddings as the stage ``embed`` writes them: the pictures called crowd look alike, every other like no other."""
+    values = [[1.0, 0.0, 0.0] if id.startswith("crowd") else [0.0, *vector(id)] for id in ids]
+    column = pa.array([np.array(value, np.float16) for value in values], pa.list_(pa.float16()))
+    folder.mkdir()
+    pq.write_table(pa.table({"id": pa.array(ids, pa.string()), "embedding": column}), folder / "embeddings.parquet")
+    return folder
+
+
+def vector(id):
+    """A direction that follows from the id."""
+    angle = int(hashed(id)[:4], 16)
+    return math.cos(angle), math.sin(angle)
+
+
+def test_a_crowded_visual_cluster_is_capped(tmp_path):
+    """30 pictures that look alike keep as many as the step says, and the reason is their own."""
+    rows = [picture(f"crowd {n}") for n in range(30)] + OTHERS
+    folder = embedded([row["id"] for row in rows], tmp_path / "embeddings")
+    shards, config = shards_of(rows, tmp_path / "shards"), DataConfig(gallery=10, subsample="visual_cluster(20, 4)")
+    curate(shards, config, tmp_path, [folder])
+    rejected = {row["id"]: row["reason"] for row in pq.read_table(tmp_path / "rejected.parquet").to_pylist()}
+    assert set(rejected.values()) == {"visual cluster at the limit"}
+    assert sum(id.startswith("crowd") for id in rejected) == 10
+    with pytest.raises(DataError, match="visual_cluster needs embeddings of every shard"):
+        curate(shards, config, tmp_path)
+
+
 def test_a_prompt_that_says_nothing_of_a_picture_rejects_it():
     """A prompt of tags alone leaves a picture without tags nothing to be found by."""
     tagged = [{**row, "tags": [f"tag {row['id']}"]} for row in OTHERS]
@@ -223,21 +273,21 @@ def test_pictures_of_unknown_contributors_are_not_one_contributors():
     """They are capped and split one by one, or by the group that the catalogue gives them."""
     unknown = [picture(f"a{n}", contributor="") for n in range(8)]
     grouped = [picture(f"b{n}", contributor="", group="shoot") for n in range(8)]
-    _, rejected, _ = curated(unknown + grouped + OTHERS, DataConfig(gallery=10, per_contributor=5))
+    _, rejected, _ = curated(unknown + grouped + OTHERS, DataConfig(gallery=10, subsample="contributor(5)"))
     assert {id[0] for id in rejected} == {"b"} and len(rejected) == 3
 
 
 def test_near_duplicates_of_unknown_contributors_are_split_together():
     """Where nobody is known and every picture of a cluster is kept, clusters are the groups and go to one side whole."""
     twins = [picture(f"{n} {k}", contributor="", phash=int(hashed(str(n))[:16], 16) ^ k) for n in range(60) for k in range(2)]
-    index, rejected, _ = curated(twins, DataConfig(gallery=20, per_cluster=0))
+    index, rejected, _ = curated(twins, DataConfig(gallery=20, subsample=""))
     assert len(index) == 120 and not rejected
 
 
 def test_a_given_group_decides_the_side_before_the_contributor():
     """Two contributors in 60 groups can be parted, 60 contributors in one group cannot."""
     by_group = [picture(f"a{n}", contributor="Ann" if n % 2 else "Bob", group=f"shoot {n}") for n in range(60)]
-    index, _, _ = curated(by_group, DataConfig(gallery=10, per_contributor=0))
+    index, _, _ = curated(by_group, DataConfig(gallery=10, subsample="near_duplicates(1)"))
     assert {row["split"] for row in index.values() if row["contributor"] == "Ann"} == {"train", "val", "test"}
     with pytest.raises(DataError, match="1 groups"):
         curated([picture(f"a{n}", group="shoot") for n in range(60)])
@@ -247,7 +297,7 @@ def test_held_out_pictures_with_a_near_duplicate_in_another_group_are_rejected()
     """With every picture of a cluster kept, two contributors share a scene: only training may see it."""
     twins = [picture(f"{who} {n}", contributor=f"{who} {n}", phash=int(hashed(str(n))[:16], 16)) for n in range(30) for who in "ab"]
     own = [picture(f"own {row['id']}", contributor=row["contributor"]) for row in twins]
-    index, rejected, _ = curated(twins + own, DataConfig(gallery=20, per_cluster=0))
+    index, rejected, _ = curated(twins + own, DataConfig(gallery=20, subsample=""))
     assert set(reasons(rejected).values()) == {"near duplicate in another group"}
     assert {row["split"] for id, row in index.items() if not id.startswith("own")} == {"train"}
     assert {row["split"] for id, row in index.items() if id.startswith("own")} == {"train", "val", "test"}
@@ -270,7 +320,7 @@ def test_blank_pictures_are_not_near_duplicates():
 def test_a_new_picture_of_a_contributor_at_the_limit_displaces_one_at_most():
     """The choice is by hash of the id, so a nightly upload does not reshuffle the dataset."""
     rows = [picture(f"a{n}", contributor="Ann") for n in range(12)]
-    config = DataConfig(gallery=10, per_contributor=5)
+    config = DataConfig(gallery=10, subsample="contributor(5)")
     before, after = ({id for id in curated(found + OTHERS, config)[0] if id.startswith("a")} for found in (rows[:-1], rows))
     assert len(before) == len(after) == 5 and len(before - after) <= 1
 
@@ -283,7 +333,7 @@ def test_the_card_tells_what_the_dataset_is_made_of():
         picture("c", title="owl", contributor="", phash=0xF01, repairs=["empty tag removed"]),
         picture("d", rejected="missing file", fingerprint="", contributor="Bob"),
     ]
-    index, _, card = curated(rows + OTHERS, DataConfig(gallery=10, per_cluster=0))
+    index, _, card = curated(rows + OTHERS, DataConfig(gallery=10, subsample=""))
     assert card["repairs"] == {"empty tag removed": 2}
     assert (card["contributors"]["read"], card["contributors"]["kept"]) == (62, 61)
     assert card["contributors"]["largest"][:2] == [["Ann", 2], ["by other 0", 1]] and len(card["contributors"]["largest"]) == 10

@@ -27,15 +27,18 @@ class DataConfig(Section):
     name = "data"
 
     stored_size: int = knob(128, "shorter side of a stored picture, in pixels", least=32, most=1024)
-    per_cluster: int = knob(1, "pictures kept of each near-duplicate cluster; 0 keeps all", least=0)
-    per_contributor: int = knob(300, "pictures kept of each contributor; 0 keeps all", least=0)
+    subsample: str = knob(
+        "near_duplicates(1) > contributor(300)", "what the catalogue is thinned by, such as contributor(300); empty keeps all"
+    )
     prompt: str = knob("{title}. {description} {tags}", "caption of a picture, from the catalogue's fields")
     gallery: int = knob(100, "pictures held out for test, and as many for validation", least=10)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        from trainworks.photostock.subsample import steps
         from trainworks.photostock.text import Prompt
 
+        steps(self.subsample)
         Prompt(self.prompt)
 
 
@@ -49,7 +52,10 @@ class TrainConfig(Section):
     weights: str = knob("pretrained", "pretrained, random, a tag of open_clip, or a local or s3:// checkpoint")
     image: str = knob("shortest(96) > center_crop(96)", "picture to square input of the image tower")
     augment_image: str = knob("", "what training pictures go through anew every epoch, such as flip > color_jitter(0.2)")
-    tune: str = knob("logit_scale=1, *.head=1, *=0.1", "what learns and how fast: pattern=factor, the first match wins")
+    augment_text: str = knob("sample_field", "what a picture's texts go through, such as sample_field > drop_tags(0.3) > shuffle_tags")
+    tune: str = knob("logit_scale=1, *.head=1, *=0.1", "what learns, how fast, from when: pattern=factor@epoch, the first match wins")
+    loss: str = knob("clip", "weighted terms of clip, siglip, distill and tags, such as clip + 0.2*distill")
+    average: str = knob("", "weights that are kept: ema(0.99), wise, or ema(0.99) > wise; empty keeps those of the best epoch")
     epochs: int = knob(4, "passes over the training pictures", least=1)
     batch_size: int = knob(64, "pairs per step", least=2)
     learning_rate: float = knob(1e-3, "peak learning rate of factor 1", above=0, most=1)
@@ -61,13 +67,21 @@ class TrainConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        from trainworks.photostock import averaging, loss_terms, tune
         from trainworks.photostock.augment import Augmentation
+        from trainworks.photostock.augment_text import TextAugmentation
         from trainworks.photostock.pixels import Preprocessing
-        from trainworks.photostock.tune import rules
+        from trainworks.photostock.text import Prompt
 
         Preprocessing(self.image)
         Augmentation(self.augment_image)
-        rules(self.tune)
+        TextAugmentation(self.augment_text, Prompt("{title}"))
+        tune.rules(self.tune, self.epochs)
+        terms, average = loss_terms.terms(self.loss), averaging.parse(self.average)
+        if self.weights == "random" and "distill" in terms:
+            self.refuse("loss", "distill holds the model near the untouched one, and train.weights = random knows nothing worth keeping")
+        if self.weights == "random" and average.wise:
+            self.refuse("average", "wise mixes with the untouched model, and train.weights = random knows nothing worth keeping")
 
 
 @dataclass(frozen=True)

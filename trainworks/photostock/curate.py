@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from tqdm import tqdm
 
 from trainworks import manifest
 from trainworks.errors import DataError
+from trainworks.photostock import near_duplicates
 from trainworks.photostock.config import DataConfig
-from trainworks.photostock.near_duplicates import clusters
 from trainworks.photostock.repairs import caption_title
+from trainworks.photostock.subsample import steps
 from trainworks.photostock.text import Prompt, texts
+from trainworks.photostock.thinning import Pictures, beyond
 from trainworks.splits import LEFT_OUT, TEST, TRAIN, VAL, split
 
 RADIUS = 4
@@ -59,42 +62,39 @@ class _Fate:
         return found
 
 
-def curate(shards: list[Path], config: DataConfig, out: Path) -> None:
+def curate(shards: list[Path], config: DataConfig, out: Path, embeddings: Sequence[Path] = ()) -> None:
     """Write the dataset of *shards* to *out*: ``index.parquet``, ``rejected.parquet`` and ``card.json``.
 
     Reads no pixels. The result depends neither on the order of the shards nor on how rows were cut into them, but for
-    the columns that say where a picture is. Every row read is in the index or among the rejected, with the first
-    reason that holds: that of an earlier stage · *exact duplicate* (the one with the most text stays) · *no text*
-    (the prompt has nothing to say) · *near duplicate* (beyond ``data.per_cluster``) · *contributor at the limit*
-    (beyond ``data.per_contributor``) · *near duplicate in another group* · *gallery full*; the last two only where a
-    picture's group is held out.
+    the columns that say where a picture is (and, with ``visual_cluster``, the rounding of its *embeddings*). Every row
+    read is in the index or among the rejected, with the first reason that holds: that of an earlier stage · *exact
+    duplicate* (the one with the most text stays) · *no text* (the prompt has nothing to say) · then in the order of
+    ``data.subsample``: *near duplicate*, *similar text*, *contributor at the limit*, *visual cluster at the limit* ·
+    *near duplicate in another group* · *gallery full*; the last two only where a picture's group is held out.
 
     A group is what the catalogue says, else a contributor, else a near-duplicate cluster: pictures of unknown
-    contributors are not one contributor's.
+    contributors are not one contributor's. Which pictures a limit keeps is decided by the hash of their ids.
 
     Raises:
-        DataError: an id comes twice, or what is left is too little to split.
+        DataError: an id comes twice, what is left is too little to split, or embeddings that are asked for are missing.
     """
     rows = _read(shards)
     fate = _Fate(rows)
     ids = _strings(rows["id"])
-    surplus, first = _beyond(1, fate.alive, _strings(rows["fingerprint"]), -_length_of_texts(rows))
+    surplus, first = beyond(1, fate.alive, _codes(rows["fingerprint"]), -_length_of_texts(rows))
     fate.reject(surplus, "exact duplicate", "of " + ids[first])
     captions = _captions(rows, fate, Prompt(config.prompt))
 
     clustered = fate.alive
     cluster = np.arange(len(rows))
-    cluster[clustered] = clustered[clusters(rows["phash"].to_numpy()[clustered], RADIUS)]
-    clusters_of = "cluster of " + ids[cluster]
-    lot = np.array([int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) for name in ids], np.uint64)
-    surplus, first = _beyond(config.per_cluster, fate.alive, cluster, lot)
-    fate.reject(surplus, "near duplicate", "of " + ids[first])
-
+    cluster[clustered] = clustered[near_duplicates.clusters(rows["phash"].to_numpy()[clustered], RADIUS)]
     contributor, group = _strings(rows["contributor"], "contributor "), _strings(rows["group"], "group ")
-    owner = _first_known(contributor, group, clusters_of)
-    surplus, _ = _beyond(config.per_contributor, fate.alive, owner, lot)
-    fate.reject(surplus, "contributor at the limit", owner[surplus])
-    side = _sides(fate, _first_known(group, contributor, clusters_of), cluster, config.gallery)
+    owner = _first_known(contributor, group, cluster, ids)
+    lot = np.array([int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) for name in ids], np.uint64)
+    pictures = Pictures(ids, captions["caption"], cluster, owner, lot, embeddings)
+    for step in steps(config.subsample):
+        fate.reject(*pictures.surplus(step, fate.alive))
+    side = _sides(fate, _first_known(group, contributor, cluster, ids), cluster, config.gallery)
 
     digests = pa.array([manifest.digest(shard) for shard in shards], pa.string())
     index = {
@@ -103,13 +103,13 @@ def curate(shards: list[Path], config: DataConfig, out: Path) -> None:
         "row": rows["row"],
         "split": pa.array(side, pa.string()),
         **{name: captions[name] for name in ("caption", "texts", "title")},
-        **{name: rows[name] for name in ("tags", "contributor", "licence")},
+        **{name: rows[name] for name in ("description", "tags", "contributor", "licence")},
         "cluster": pa.array(cluster, pa.int64()),
     }
     _write(pa.table(index), fate.stage == "", out / "index.parquet")
     rejected = {name: pa.array(column, pa.string()) for name, column in vars(fate).items()}
     _write(pa.table({"id": rows["id"], **rejected}), fate.stage != "", out / "rejected.parquet")
-    card = _card(rows, fate, captions, side, cluster[clustered])
+    card = {"prompt": config.prompt, **_card(rows, fate, captions, side, cluster[clustered])}
     (out / "card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -139,37 +139,26 @@ def _length_of_texts(rows: pa.Table) -> np.ndarray:
 def _captions(rows: pa.Table, fate: _Fate, prompt: Prompt) -> pa.Table:
     """Title, its repair, caption and texts of every row alive, null for the others; rejects those without a caption."""
     alive = fate.stage == ""
-    shared_by = Counter(rows["title"].filter(alive).to_pylist())
+    code = _codes(rows["title"])
+    shared_by = np.bincount(code[alive], minlength=len(rows))[code]
     columns = ("title", "image", "contributor", "description", "tags")
     batches, start = [], 0
     for batch in tqdm(rows.select(columns).to_batches(_BATCH), "captions", delay=2, leave=False):
-        found: list[dict[str, Any]] = []
-        values = (batch[name].to_pylist() for name in columns)
-        for title, image, contributor, description, tags, is_alive in zip(*values, alive[start : start + len(batch)], strict=True):
-            if is_alive:
-                title, repair = caption_title(title, image, shared_by[title], contributor)
-                said = texts({"title": title, "description": description, "tags": tags}, prompt)
-                found.append({"title": title, "repair": repair, "caption": said[0] if said else "", "texts": said})
-            else:
-                found.append({})
-        batches.append(pa.RecordBatch.from_pylist(found, _CAPTIONS))
+        part = slice(start, start + len(batch))
+        values = zip(alive[part].tolist(), shared_by[part].tolist(), *(batch[name].to_pylist() for name in columns), strict=True)
+        found = [_caption(prompt, *row) if is_alive else (None,) * len(_CAPTIONS) for is_alive, *row in values]
+        made = [pa.array(column, kind) for column, kind in zip(zip(*found, strict=True), _CAPTIONS.types, strict=True)]
+        batches.append(pa.RecordBatch.from_arrays(made, schema=_CAPTIONS))
         start += len(batch)
     captions = pa.Table.from_batches(batches, _CAPTIONS)
     fate.reject(np.flatnonzero(pc.equal(captions["caption"], "").fill_null(False).to_numpy()), "no text")
     return captions
 
 
-def _beyond(limit: int, alive: np.ndarray, key: np.ndarray, priority: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of the rows *alive*, those that are not among the *limit* of least *priority* with their *key*, and the first that is.
-
-    A limit of 0 is none; rows of equal priority come in order.
-    """
-    code = pd.factorize(key[alive])[0]
-    order = np.lexsort((priority[alive], code))
-    starts = np.flatnonzero(np.diff(code[order], prepend=-1))
-    first = np.repeat(starts, np.diff(starts, append=len(order)))
-    beyond = np.arange(len(order)) - first >= (limit or len(order))
-    return alive[order[beyond]], alive[order[first[beyond]]]
+def _caption(prompt: Prompt, shared_by: int, title: str, image: str, contributor: str, description: str, tags: list[str]) -> tuple:
+    title, repair = caption_title(title, image, shared_by, contributor)
+    said = texts({"title": title, "description": description, "tags": tags}, prompt)
+    return title, repair, said[0] if said else "", said
 
 
 def _sides(fate: _Fate, group: np.ndarray, cluster: np.ndarray, gallery: int) -> np.ndarray:
@@ -227,8 +216,12 @@ def _card(rows: pa.Table, fate: _Fate, captions: pa.Table, side: np.ndarray, clu
     }
 
 
-def _first_known(first: np.ndarray, second: np.ndarray, last: np.ndarray) -> np.ndarray:
-    return np.where(first != "", first, np.where(second != "", second, last))
+def _first_known(first: np.ndarray, second: np.ndarray, cluster: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """For every row the name that is not empty, else that of its near-duplicate cluster."""
+    known = np.where(first != "", first, second)
+    unknown = np.flatnonzero(known == "")
+    known[unknown] = "cluster of " + ids[cluster[unknown]]
+    return known
 
 
 def _strings(column: pa.ChunkedArray | pa.Array, prefix: str = "") -> np.ndarray:
@@ -237,6 +230,11 @@ def _strings(column: pa.ChunkedArray | pa.Array, prefix: str = "") -> np.ndarray
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     distinct = [prefix + text if text else "" for text in encoded.dictionary.to_pylist()]
     return np.array(distinct, object)[encoded.indices.to_numpy()]
+
+
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    """A number for every text of *column*, int32 (n,): equal for equal texts."""
+    return pc.dictionary_encode(column).combine_chunks().indices.to_numpy()
 
 
 def _counts(values: np.ndarray) -> dict[str, int]:

@@ -4,6 +4,8 @@ from itertools import combinations
 
 import numpy as np
 
+from trainworks.photostock.components import join
+
 BITS = 64
 _UNINFORMATIVE = (0, 2**BITS - 1)
 
@@ -37,40 +39,12 @@ def clusters(hashes: np.ndarray, radius: int) -> np.ndarray:
 
 def _components(hashes: np.ndarray, radius: int) -> np.ndarray:
     """The component of every one of these distinct hashes, as its smallest row."""
+
+    def near(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return np.bitwise_count(hashes[one] ^ hashes[other]) <= radius
+
     component = np.arange(len(hashes))
     blocks = [sum(1 << int(bit) for bit in block) for block in np.array_split(np.arange(BITS), radius + 2)]
     for one, other in combinations(blocks, 2):
-        key = hashes & np.uint64(one | other)
-        order = np.argsort(key)
-        component = _join(hashes[order], key[order], order, radius, component)
+        component = join(component, hashes & np.uint64(one | other), near)
     return component
-
-
-def _join(hashes: np.ndarray, key: np.ndarray, rows: np.ndarray, radius: int, component: np.ndarray) -> np.ndarray:
-    """*component* with the neighbours among rows of equal *key*, which is sorted, joined."""
-    pending, count = [], 0
-    left, gap = np.arange(len(key)), 0
-    while len(left):  # compares each row with the next, the next but one, …: memory stays linear in the largest bucket too
-        gap += 1
-        left = left[: np.searchsorted(left, len(key) - gap)]
-        left = left[key[left] == key[left + gap]]
-        near = left[np.bitwise_count(hashes[left] ^ hashes[left + gap]) <= radius]
-        pending.append(np.stack([rows[near], rows[near + gap]]))
-        count += len(near)
-        if count > len(component) or not len(left):
-            component = _merge(component, np.concatenate(pending, axis=1))
-            pending, count = [], 0
-    return component
-
-
-def _merge(component: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """*component* after the rows of each of *pairs* (2, m) were joined; the smaller row stays the root."""
-    while True:
-        roots = component[pairs]
-        roots = roots[:, roots[0] != roots[1]]
-        if not roots.size:
-            return component
-        np.minimum.at(component, roots.max(axis=0), roots.min(axis=0))
-        while np.any((up := component[component]) != component):
-            component = up
-        pairs = roots

@@ -41,13 +41,16 @@ def caption_title(title: str, image_name: str, title_count: int, contributor: st
     a file name, such as ``Access_point.svg``, is spelt out. *contributor* tells a file name's signature
     from its subject: ``balloon-black-aj`` by AJ Ashton is a black balloon.
     """
-    own, named = _words(title), _words(PurePosixPath(image_name).stem, contributor)
-    if _says_something(named):
-        if not _says_something(own):
-            return " ".join(named), "title without words taken from the file name"
-        if title_count >= SHARED_BY and _lower(named[: len(own)]) != _lower(own):
-            return " ".join(named), "shared title taken from the file name"
-    if _says_something(own) and _is_file_name(title):
+    own = _words(title)
+    telling = _says_something(own)
+    if not telling or title_count >= SHARED_BY:
+        named = _words(PurePosixPath(image_name).stem, contributor)
+        if _says_something(named):
+            if not telling:
+                return " ".join(named), "title without words taken from the file name"
+            if _lower(named[: len(own)]) != _lower(own):
+                return " ".join(named), "shared title taken from the file name"
+    if telling and _is_file_name(title):
         return " ".join(own), "file name as title spelt out"
     return title, ""
 
@@ -62,6 +65,8 @@ def _text(text: str, made: dict[str, None]) -> str:
 
 def _plain(text: str, made: dict[str, None]) -> str:
     """*text* without entities, control characters and runs of white space; to the fixed point, as each may uncover another."""
+    if text.isprintable() and "&" not in text and "  " not in text and text == text.strip():
+        return text  # nearly every text; no cure would touch it
     while True:
         before = text
         for name, cure in _CURES.items():
@@ -104,7 +109,7 @@ def _unnumbered(words: list[str]) -> list[str]:
 def _unsigned(words: list[str], contributor: str) -> list[str]:
     """*words* without a signature: one of the contributor's names, or five letters and more of the whole, as it may be cut short."""
     names = _lower(re.findall(r"[^\W_]+", contributor))
-    for start in range(1, len(words)):
+    for start in range(1, len(words) if names else 0):
         end = "".join(_lower(words[start:]))
         if end in names or (len(end) >= 5 and "".join(names).startswith(end)):
             return words[:start]
