@@ -19,9 +19,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 _LONGEST = 240
 _INK, _MUTED, _LINE = "#010101", "#020202", "#030303"
-_SERIES = [("#040404", "-", "o"), ("#050505", "--", "s"), ("#060606", ":", "^")]
+_SERIES = ["#040404", "#050505", "#060606", "#070707", "#080808", "#090909"]
+_LINES = [("-", "o"), ("--", "s"), (":", "^")]
 # matplotlib knows no style sheets: it draws in these stand-ins, which then become the page's colours, light or dark.
-_COLOURS = dict(zip([_INK, _MUTED, _LINE, *(c for c, _, _ in _SERIES)], ["ink", "muted", "line", "first", "second", "third"], strict=True))
+_NAMES = ["ink", "muted", "line", "first", "second", "third", "fourth", "fifth", "sixth"]
+_COLOURS = dict(zip([_INK, _MUTED, _LINE, *_SERIES], _NAMES, strict=True))
 
 
 class Quantity(str):
@@ -135,9 +137,10 @@ def curves(
     shares: bool = False,
     mark: tuple[int, str] | None = None,
 ) -> Markup:
-    """A line chart as inline SVG: at most three *series* over *steps*, ``None`` where there is no value.
+    """A line chart as inline SVG: *series* over *steps*, ``None`` where there is no value; up to 18 look different.
 
-    *alt* is what a reader who cannot see it is told; *mark* is a step with the words that name it;
+    The page's style must define a colour for each of up to six series (``--first`` … ``--sixth``; ``report.html`` has
+    three). *alt* is what a reader who cannot see it is told; *mark* is a step with the words that name it;
     *shares* are values between 0 and 1, shown in per cent.
     """
     with mpl.rc_context(
@@ -154,7 +157,8 @@ def curves(
     ):
         figure = Figure(figsize=(4.3, 2.7), layout="constrained")
         axes = figure.subplots()
-        for (name, values), (colour, line, marker) in zip(series.items(), _SERIES, strict=False):
+        for k, (name, values) in enumerate(series.items()):
+            colour, (line, marker) = _SERIES[k % len(_SERIES)], _LINES[(k + k // len(_SERIES)) % len(_LINES)]
             heights = [math.nan if value is None else value for value in values]
             axes.plot(steps, heights, color=colour, linestyle=line, marker=marker, markersize=3, linewidth=1.4, label=name)
         axes.margins(y=0.14)
