@@ -19,16 +19,25 @@ LARGE = Resources(cpu="4", mem="16Gi")
 ACCELERATED = Resources(cpu="8", mem="32Gi", gpu="1")
 
 
+class Checked(NamedTuple):
+    """The digest of the pretrained weights where they are a file, and whether curation looks at embeddings."""
+
+    weights_digest: str
+    by_look: bool
+
+
 @task(requests=SMALL, container_image=CPU)
 @flat(build, data=DataConfig, train=TrainConfig, gate=GateConfig)
-def check(data: DataConfig, train: TrainConfig, gate: GateConfig, release_to: str) -> str:
-    """Refuse bad knobs before anything expensive; returns the digest of the pretrained weights where they are a file."""
+def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, release_to: str) -> Checked:
+    """Refuse bad knobs, sources and targets before anything expensive."""
     from trainworks import release
-    from trainworks.photostock import weights
+    from trainworks.photostock import catalogue, subsample, weights
 
     watch()
+    store.check()
+    catalogue.check(source)
     release.check_target(release_to)
-    return weights.digest(train.weights)
+    return Checked(weights.digest(train.weights), subsample.wants_embeddings(data.subsample))
 
 
 @stage("photostock.towers", MEDIUM)
@@ -50,7 +59,7 @@ def acquire(source: str) -> list[Artifact]:
     watch()
     found = catalogue.read(source)
     kept = [store.keep("acquire", partial(write_slice, rows), root=str(found.root)) for rows in slices(found.table)]
-    return [FlyteDirectory(str(folder)) for folder in kept]
+    return [FlyteDirectory(store.address(folder)) for folder in kept]
 
 
 @stage("photostock.prepare", MEDIUM, many=True)
@@ -62,12 +71,22 @@ def prepare(rows: Artifact, stored_size: int, out: Path) -> Artifact:
     return FlyteDirectory(str(out))
 
 
+@stage("photostock.embed", MEDIUM, many=True)
+def embed(shard: Artifact, start: Artifact, image: str, by_look: bool, out: Path) -> Artifact:
+    """One shard's pictures as the untouched image tower sees them; nothing where curation does not go *by_look*."""
+    if by_look:
+        from trainworks.photostock.embed import embed
+
+        embed(path(start), path(shard), image, out)
+    return FlyteDirectory(str(out))
+
+
 @stage("photostock.curate", LARGE)
-def curate(shards: list[Artifact], data: DataConfig, out: Path) -> Artifact:
+def curate(shards: list[Artifact], embeddings: list[Artifact], by_look: bool, data: DataConfig, out: Path) -> Artifact:
     """Duplicates, caps, captions and a leak-free split: a table only, no pictures."""
     from trainworks.photostock.curate import curate
 
-    curate(paths(shards), data, out)
+    curate(paths(shards), data, out, paths(embeddings) if by_look else ())
     return FlyteDirectory(str(out))
 
 
@@ -170,6 +189,5 @@ def release(bundle: Artifact, release_to: str) -> Delivered:
 
     watch()
     released = release(path(bundle), release_to)
-    report = Path(released.uri) / "report.html"
-    Deck("PhotoStock", report.read_text())
-    return Delivered(released.uri, str(report), released.moved, released.why)
+    Deck("PhotoStock", (path(bundle) / "report.html").read_text())
+    return Delivered(released.uri, f"{released.uri}/report.html", released.moved, released.why)

@@ -22,18 +22,19 @@ def photostock(data: dict, train: dict, gate: dict, source: str = "sample", rele
         source: sample, a folder, a catalogue file (CSV, JSONL, parquet)
         release_to: folder that holds the released versions and the pointer to the current one
     """
-    weights_digest = tasks.check(**data, **train, **gate, release_to=release_to)
+    checked = tasks.check(**data, **train, **gate, source=source, release_to=release_to)
     start = tasks.untouched(
         backbone=train["backbone"],
         weights=train["weights"],
-        weights_digest=weights_digest,
+        weights_digest=checked.weights_digest,
         image=train["image"],
         seed=train["seed"],
     )
 
     rows = tasks.acquire(source=source)
     shards = map_task(partial(tasks.prepare, stored_size=data["stored_size"]))(rows=rows)
-    dataset = tasks.curate(shards=shards, **data)
+    looks = map_task(partial(tasks.embed, start=start, image=train["image"], by_look=checked.by_look))(shard=shards)
+    dataset = tasks.curate(shards=shards, embeddings=looks, by_look=checked.by_look, **data)
 
     checkpoint = tasks.finetune(start=start, dataset=dataset, shards=shards, **train)
     encoders = tasks.export(checkpoint=checkpoint, prompt=data["prompt"], image=train["image"])

@@ -8,6 +8,7 @@ from trainworks.errors import DataError
 from trainworks.photostock import dataset as data
 from trainworks.photostock.config import Pairs, TrainConfig
 from trainworks.photostock.pixels import Preprocessing, open_rgb
+from trainworks.photostock.text import Prompt
 from trainworks.photostock.towers import build
 
 
@@ -19,24 +20,32 @@ def tokenizer():
 
 def pairs(n, tokenizer, **knobs):
     """A loader over *n* pictures whose pixels are all their own number."""
-    rows = pd.DataFrame({"id": [f"p{k}" for k in range(n)], "texts": [[f"text {k}", f"other {k}"] for k in range(n)]})
+    rows = pd.DataFrame(
+        {
+            "id": [f"p{k}" for k in range(n)],
+            "caption": [f"text {k}" for k in range(n)],
+            "texts": [[f"text {k}", f"other {k}"] for k in range(n)],
+            "tags": [["even", "small"] if k % 2 == 0 else [] for k in range(n)],
+        }
+    )
     pixels = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 4, 4, 3))
-    return data.PairLoader(rows, pixels, tokenizer, TrainConfig(**{"batch_size": 4, **knobs}))
+    config = TrainConfig(**{"batch_size": 4, **knobs})
+    return data.PairLoader(rows, pixels, data.tokens(tokenizer), Prompt("{title}"), config, with_tags="tags" in config.loss)
 
 
-def epoch_of(loader):
+def epoch_of(loader, tokenizer):
     """One epoch as (picture number, text) pairs."""
     seen = []
     for batch in loader:
-        texts = [loader.tokenizer.decode(ids) for ids in batch.ids.tolist()]
-        seen += list(zip(batch.pixels[:, 0, 0, 0].tolist(), texts, strict=True))
+        texts = [tokenizer.decode(ids) for ids in batch.text.tolist()]
+        seen += list(zip(batch.image[:, 0, 0, 0].tolist(), texts, strict=True))
     return seen
 
 
 def test_an_epoch_shows_every_picture_in_full_batches(tokenizer):
     """Ten pictures at four a batch are three batches; the last is filled up, nothing is left out."""
     loader = pairs(10, tokenizer)
-    seen = epoch_of(loader)
+    seen = epoch_of(loader, tokenizer)
     assert len(loader) == 3 and len(seen) == 12
     assert {number for number, _ in seen} == set(range(10))
 
@@ -44,13 +53,13 @@ def test_an_epoch_shows_every_picture_in_full_batches(tokenizer):
 def test_each_picture_meets_its_own_texts_and_all_of_them_in_time(tokenizer):
     """Text k belongs to picture k, and over some epochs both its texts come up."""
     loader = pairs(8, tokenizer)
-    met = {pair for _ in range(12) for pair in epoch_of(loader)}
+    met = {pair for _ in range(12) for pair in epoch_of(loader, tokenizer)}
     assert met == {(k, f"{word} {k}") for k in range(8) for word in ("text", "other")}
 
 
 def test_shuffled_pairs_are_wrong_pairs(tokenizer):
     """The control run: the same pictures and texts, hardly any of them together."""
-    seen = epoch_of(pairs(40, tokenizer, pairs=Pairs.SHUFFLED))
+    seen = epoch_of(pairs(40, tokenizer, pairs=Pairs.SHUFFLED), tokenizer)
     wrong = [number for number, text in seen if text.split()[1] != str(number)]
     assert len(wrong) > 35
 
@@ -58,10 +67,24 @@ def test_shuffled_pairs_are_wrong_pairs(tokenizer):
 def test_two_loaders_agree_and_epochs_differ(tokenizer):
     """Order and texts are functions of seed and epoch alone."""
     first, second, other = pairs(8, tokenizer), pairs(8, tokenizer), pairs(8, tokenizer, seed=2)
-    one, two = epoch_of(first), epoch_of(first)
-    assert one == epoch_of(second)
+    one, two = epoch_of(first, tokenizer), epoch_of(first, tokenizer)
+    assert one == epoch_of(second, tokenizer)
     assert one != two
-    assert one != epoch_of(other)
+    assert one != epoch_of(other, tokenizer)
+
+
+def test_a_batch_brings_one_tag_of_each_picture_that_has_any(tokenizer):
+    """Which picture has which of the drawn tags counts all its tags, not only the one it drew; a picture without tags has none."""
+    for batch in pairs(8, tokenizer, loss="clip + tags"):
+        tags = [tokenizer.decode(ids) for ids in batch.tags.text.tolist()]
+        assert tags == sorted(set(tags)) and set(tags) <= {"even", "small"}
+        assert [row.all() for row in batch.tags.has.numpy()] == [number % 2 == 0 for number in batch.image[:, 0, 0, 0].tolist()]
+
+
+def test_texts_are_looked_up_in_features(tokenizer):
+    """Where the text tower is locked, a text is its row of features, whatever the order it is asked in."""
+    encode = data.looked_up(["a", "b"], np.array([[1.0], [2.0]], np.float32))
+    assert encode(["b", "a", "b"]).flatten().tolist() == [2, 1, 2]
 
 
 def test_fewer_pictures_than_a_batch_is_an_error(tokenizer):

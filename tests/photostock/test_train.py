@@ -22,19 +22,23 @@ def untouched(tmp_path_factory):
     """The pretrained towers at 32 pixels."""
     folder = tmp_path_factory.mktemp("untouched")
     towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), folder)
+    manifest.write(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def run(untouched, shards, dataset, tmp_path_factory):
     """Fine-tune on the drawn catalogue with these knobs changed; gives the checkpoint folder."""
+    monkeypatch = pytest.MonkeyPatch()
 
     def run(**changed):
         out = tmp_path_factory.mktemp("run")
+        monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(out / "artifacts"))
         train.finetune(untouched, dataset, shards, TrainConfig(**{**KNOBS, **changed}), out / "logs", out)
         return out
 
-    return run
+    yield run
+    monkeypatch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -96,22 +100,74 @@ def test_training_everything_repeats_itself_too(run):
     assert all(np.isfinite(value.numpy()).all() for value in load_file(first / "weights.safetensors").values())
 
 
+def test_a_locked_tower_trains_the_same_heads(untouched, run, tuned):
+    """On kept features as through the towers, with augmentations that change nothing but keep both towers in the loop."""
+    through = run(augment_image="color_jitter(0)", augment_text="sample_field > drop_tags(0)")
+    kept, trained = (load_file(folder / "weights.safetensors") for folder in (tuned, through))
+    start = load_file(untouched / "weights.safetensors")
+    for head in ("visual.head.proj.weight", "text.proj.weight"):
+        assert (kept[head] - trained[head]).norm() < 0.05 * (kept[head] - start[head]).norm()
+
+
+def test_weights_are_mixed_where_recall_is_best(untouched, run, tuned):
+    """With wise, the heads lie on the line from the untouched to the fine-tuned ones, at the share that was best on validation."""
+    out = run(average="wise")
+    tried = json.loads((out / "mixture.json").read_text())
+    best = max(tried, key=lambda row: (row["val_recall"], -row["share"]))["share"]
+    start, end, mixed = (load_file(folder / "weights.safetensors")["text.proj.weight"] for folder in (untouched, tuned, out))
+    torch.testing.assert_close(mixed, start.lerp(end, best))
+
+
+def test_a_moving_average_moves_less(untouched, run):
+    """The average of the weights lags behind them."""
+    folders = untouched, run(epochs=1), run(epochs=1, average="ema(0.9)")
+    start, end, average = (load_file(folder / "weights.safetensors")["text.proj.weight"] for folder in folders)
+    assert 0 < (average - start).norm() < (end - start).norm()
+
+
+def test_every_loss_trains(run):
+    """The sum of all four terms falls, and TensorBoard has each."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = run(loss="clip + 0.1*siglip + 0.2*distill + 0.5*tags")
+    history = json.loads((out / "history.json").read_text())
+    assert history[2]["train_loss"] < history[1]["train_loss"]
+    events = EventAccumulator(str(out / "logs"))
+    events.Reload()
+    assert {f"train_loss_{term}" for term in ("clip", "siglip", "distill", "tags")} <= set(events.Tags()["scalars"])
+
+
+def test_the_samples_are_what_the_model_saw(run, dataset):
+    """Pictures that are in the training split, each with one of its texts, in the size that training used."""
+    from trainworks.photostock import dataset as data
+    from trainworks.photostock import samples
+
+    rows = data.index(dataset, "train").set_index("id")
+    shown = samples.read(run(epochs=1))
+    assert len(shown) == samples.COUNT
+    assert all(sample.text in rows.loc[sample.id, "texts"] and sample.pixels.shape == (32, 32, 3) for sample in shown)
+
+
 def test_training_stops_when_recall_no_longer_rises(run):
     """With a learning rate too small to change any rank, patience ends the run after two epochs without a better one."""
     history = json.loads((run(learning_rate=1e-12, epochs=9, patience=2) / "history.json").read_text())
     assert [row["epoch"] for row in history] == [0, 1, 2, 3]
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(run, monkeypatch):
-    """The message says where, and what to change."""
-    monkeypatch.setattr(train, "contrastive", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+def test_a_loss_that_is_not_finite_stops_the_run(shards, dataset, tmp_path):
+    """A similarity scale beyond all numbers: the message says where, and what to change."""
+    broken = towers.load("lite0-minilm", "pretrained", 32, seed=1)
+    broken.model.logit_scale.data.fill_(200.0)
+    towers.save(broken, tmp_path)
+    manifest.write(tmp_path)
+    (tmp_path / "out").mkdir()
     with pytest.raises(TrainingError, match=r"loss is nan at epoch 1, step 0: lower train.learning_rate \(now 0.01\)"):
-        run()
+        train.finetune(tmp_path, dataset, shards, TrainConfig(**KNOBS), tmp_path / "logs", tmp_path / "out")
 
 
 def test_what_would_train_nothing_is_refused(run):
     """A pattern for a part this backbone lacks, or all frozen."""
     with pytest.raises(LanguageError, match=r"did you mean 'image.head'"):
         run(tune="image.heda=1, *=0")
-    with pytest.raises(ValueError, match="every parameter is frozen"):
+    with pytest.raises(LanguageError, match="every parameter is frozen"):
         run(tune="*=0")

@@ -1,10 +1,11 @@
 """The curated dataset as training reads it: pictures as one uint8 array on disk, captions, and pairs in a fixed order."""
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,14 +18,21 @@ from tqdm import tqdm
 from trainworks import manifest, sampling
 from trainworks.errors import DataError
 from trainworks.photostock.augment import Augmentation
+from trainworks.photostock.augment_text import TextAugmentation
 from trainworks.photostock.config import Pairs, TrainConfig
 from trainworks.photostock.pixels import Preprocessing
+from trainworks.photostock.text import Prompt
 
 
 def index(dataset: Path, split: str) -> pd.DataFrame:
     """The rows of one *split* (train, val or test) in order of id."""
     rows = pq.read_table(dataset / "index.parquet", filters=[("split", "=", split)]).to_pandas()
     return rows.sort_values("id", ignore_index=True)
+
+
+def prompt(dataset: Path) -> Prompt:
+    """The prompt that made the captions of *dataset*."""
+    return Prompt(json.loads((dataset / "card.json").read_text())["prompt"])
 
 
 def pictures(rows: pd.DataFrame, shards: list[Path]) -> Iterator[tuple[int, bytes]]:
@@ -72,26 +80,49 @@ def _batches(items: Iterable, size: int) -> Iterator[list]:
         yield batch
 
 
+Encode = Callable[[Sequence[str]], Tensor]
+"""Texts to what the text tower takes: token ids int64 (n, context), or float32 (n, F) features if it is locked."""
+
+
+class Tags(NamedTuple):
+    """Single tags of a batch: what the text tower takes for T of them, and which picture has which, bool (B, T)."""
+
+    text: Tensor
+    has: Tensor
+
+
 class Batch(NamedTuple):
-    """B pairs: pixels uint8 (B, size, size, 3), ids int64 (B, context), caption int64 (B,) numbering equal texts."""
+    """B pairs: uint8 pixels (B, size, size, 3) or float32 features (B, F); texts as ``Encode`` gives them; int64 (B,) that numbers
+    equal texts."""
 
-    pixels: Tensor
-    ids: Tensor
+    image: Tensor
+    text: Tensor
     caption: Tensor
+    tags: Tags | None = None
 
 
-def batch(pixels: np.ndarray, texts: list[str], tokenizer: Tokenizer) -> Batch:
-    """One batch of *pixels* and their *texts*."""
-    ids = np.array([encoding.ids for encoding in tokenizer.encode_batch(texts)], np.int64)
+def tokens(tokenizer: Tokenizer) -> Encode:
+    """Texts to the token ids of *tokenizer*."""
+    return lambda texts: from_numpy(np.array([encoding.ids for encoding in tokenizer.encode_batch(list(texts))], np.int64))
+
+
+def looked_up(texts: list[str], features: np.ndarray) -> Encode:
+    """Texts to their rows of *features*, which are of *texts* in this order."""
+    row = {text: k for k, text in enumerate(texts)}
+    return lambda wanted: from_numpy(features[[row[text] for text in wanted]])
+
+
+def batch(images: np.ndarray, texts: Sequence[str], encode: Encode) -> Batch:
+    """One batch of *images* (pixels or features) and their *texts*."""
     caption = np.unique(texts, return_inverse=True)[1].astype(np.int64)
-    return Batch(from_numpy(np.ascontiguousarray(pixels)), from_numpy(ids), from_numpy(caption))
+    return Batch(from_numpy(np.ascontiguousarray(images)), encode(texts), from_numpy(caption))
 
 
 class Gallery:
     """Held-out pictures with their captions, in order, in batches of at most *size*."""
 
-    def __init__(self, rows: pd.DataFrame, pixels: np.ndarray, tokenizer: Tokenizer, size: int):
-        self.captions, self.pixels, self.tokenizer, self.size = list(rows["caption"]), pixels, tokenizer, size
+    def __init__(self, rows: pd.DataFrame, images: np.ndarray, encode: Encode, size: int):
+        self.captions, self.images, self.encode, self.size = list(rows["caption"]), images, encode, size
 
     def __len__(self) -> int:
         return -(-len(self.captions) // self.size)
@@ -99,31 +130,35 @@ class Gallery:
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.captions), self.size):
             rows = slice(start, start + self.size)
-            yield batch(self.pixels[rows], self.captions[rows], self.tokenizer)
+            yield batch(self.images[rows], self.captions[rows], self.encode)
 
 
 class PairLoader:
     """The training pairs of one epoch after another, in full batches.
 
     Order, choice of text and augmentation are pure functions of (seed, epoch, id); each picture
-    meets one of its texts, drawn anew every epoch. The last batch is filled up from the start of the same order, so
-    that no picture is left out and InfoNCE always sees as many negatives.
+    meets one text, drawn anew every epoch. The last batch is filled up from the start of the same order, so
+    that no picture is left out and InfoNCE always sees as many negatives. With *with_tags* every picture that has tags
+    also draws one of them.
 
     Raises:
         DataError: fewer training pictures than one batch holds.
     """
 
-    def __init__(self, rows: pd.DataFrame, pixels: np.ndarray, tokenizer: Tokenizer, config: TrainConfig):
+    def __init__(
+        self, rows: pd.DataFrame, images: np.ndarray, encode: Encode, prompt: Prompt, config: TrainConfig, with_tags: bool = False
+    ):
         if len(rows) < config.batch_size:
             raise DataError(
                 f"{len(rows)} training pictures are fewer than train.batch_size = {config.batch_size}: lower it, or bring more pictures"
             )
-        self.ids, self.texts = list(rows["id"]), [list(texts) for texts in rows["texts"]]
+        self.ids: list[str] = list(rows["id"])
+        self.records: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
         if config.pairs is Pairs.SHUFFLED:
             wrong = sampling.order(len(rows), config.seed, epoch=0)
-            self.texts = [self.texts[k] for k in wrong]
-        self.pixels, self.tokenizer, self.config = pixels, tokenizer, config
-        self.augmentation = Augmentation(config.augment_image)
+            self.records = [self.records[k] for k in wrong]
+        self.images, self.encode, self.config, self.with_tags = images, encode, config, with_tags
+        self.augment_image, self.augment_text = Augmentation(config.augment_image), TextAugmentation(config.augment_text, prompt)
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -134,10 +169,21 @@ class PairLoader:
         order = sampling.order(len(self.ids), self.config.seed, self.epoch)
         size = self.config.batch_size
         for members in np.resize(order, len(self) * size).reshape(-1, size):
-            pixels, texts = zip(*(self._pair(k) for k in members), strict=True)
-            yield batch(np.stack(pixels), list(texts), self.tokenizer)
+            images, texts = zip(*(self.pair(k, self.epoch, self.images[k]) for k in members), strict=True)
+            yield batch(np.stack(images), texts, self.encode)._replace(tags=self._tags(members) if self.with_tags else None)
 
-    def _pair(self, k: int) -> tuple[np.ndarray, str]:
-        chance = sampling.chance(self.config.seed, self.epoch, self.ids[k])
-        text = self.texts[k][chance.integers(len(self.texts[k]))]
-        return self.augmentation.apply(self.pixels[k], chance), text
+    def pair(self, k: int, epoch: int, image: np.ndarray) -> tuple[np.ndarray, str]:
+        """Picture *k*, given as *image*, and its text as they enter the model in *epoch*."""
+        chance = sampling.chance(self.config.seed, epoch, self.ids[k])
+        text = self.augment_text.draw(self.records[k], chance)
+        return self.augment_image.apply(image, chance), text
+
+    def _tags(self, members: np.ndarray) -> Tags | None:
+        own = [list(self.records[k]["tags"]) for k in members]
+        drawn = set()
+        for k, tags in zip(members, own, strict=True):
+            if tags:
+                drawn.add(tags[sampling.chance(self.config.seed, self.epoch, f"tag of {self.ids[k]}").integers(len(tags))])
+        texts = sorted(drawn)
+        has = np.array([[tag in tags for tag in texts] for tags in own])
+        return Tags(self.encode(texts), from_numpy(has)) if texts else None
