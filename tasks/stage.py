@@ -3,6 +3,10 @@
 Flyte keys a folder by its path, so a changed file would be a stale hit and a deleted one a broken
 run. Here a folder is keyed by its manifest. On a cluster Flyte's own cache does the rest; locally,
 where flytekit's would return folders without looking whether they still exist, the store does.
+
+What tasks hand on is the store's address of a folder. With the artifact root on S3 that is a URI, which
+flytekit passes through, so that nothing is uploaded twice and every reader's copy is verified, here as on a
+cluster. With a local root it is a path, which flytekit uploads by itself on a cluster.
 """
 
 import functools
@@ -41,7 +45,8 @@ Artifact = Annotated[FlyteDirectory, HashMethod(content)]
 
 def path(folder: FlyteDirectory | str) -> Path:
     """*folder* on this machine, fetched if it lies elsewhere."""
-    return Path(folder if isinstance(folder, str) else folder.download())
+    address = folder if isinstance(folder, str) else str(folder.remote_source or folder.path)
+    return store.local(address) or Path(folder if isinstance(folder, str) else folder.download())
 
 
 def paths(folders: list[FlyteDirectory]) -> list[Path]:
@@ -66,7 +71,7 @@ def stage(code: str, requests: Resources, image: str = CPU, retries: int = 2, ma
         def remembered(**inputs: Any) -> FlyteDirectory:
             watch()
             key = hashlib.sha256(json.dumps([policy.get_version("", None), _keyed(inputs)], sort_keys=True).encode()).hexdigest()[:20]
-            return FlyteDirectory(str(store.remember(function.__name__, key, lambda out: function(**inputs, out=out), many)))
+            return FlyteDirectory(store.address(store.remember(function.__name__, key, lambda out: function(**inputs, out=out), many)))
 
         visible = [p for p in inspect.signature(function).parameters.values() if p.name != "out"]
         remembered.__signature__ = inspect.Signature(visible, return_annotation=hints["return"])  # type: ignore[attr-defined]

@@ -148,10 +148,11 @@ def test_a_version_with_other_content_is_refused(root, good, damage):
     assert (copy / "model.onnx").read_text() in ("Weights", "other")
 
 
-def test_a_bucket_is_refused_with_the_way_out(good):
-    """Better than a local folder named s3:."""
-    with pytest.raises(ValueError, match="release_to = 's3://bucket/prefix'"):
-        release(good, "s3://bucket/prefix")
+@pytest.mark.parametrize("to", ["", "gs://bucket/prefix", "s3:///prefix", "s3://"])
+def test_a_place_that_cannot_hold_releases_is_refused(good, to):
+    """Better than a local folder named gs:."""
+    with pytest.raises(ValueError, match=r"expected .*s3://bucket/prefix"):
+        release(good, to)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from trainworks import manifest, store
+from trainworks import manifest, s3, store
+from trainworks.errors import IntegrityError, StorageError
 
 
 @pytest.fixture(autouse=True)
@@ -140,3 +141,107 @@ def test_a_stage_with_many_outputs_says_how_many(monkeypatch, tmp_path, caplog):
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0].split() == ["prepare", "cached", "1,", "done", "2"]
     assert [line.split()[:2] for line in lines[1:]] == [["curate", "running"], ["curate", "done"]]
+
+
+@pytest.fixture
+def machine(bucket, tmp_path, monkeypatch):
+    """Puts the artifact root on S3 and this process on a machine of that name, whose disk is empty at first."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", f"{bucket}/work")
+
+    def machine(name):
+        (tmp_path / name).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / name)
+        monkeypatch.setattr(store, "_settled", set())
+        return f"{bucket}/work/stages/toy/k"
+
+    return machine
+
+
+def test_another_machine_finds_what_one_has_made(machine):
+    """Of an output on S3 every machine gets a verified copy; its address is the same for all."""
+    uri, calls = machine("one"), []
+    first = store.remember("toy", "k", writes("a", calls))
+    assert store.address(first) == uri
+    assert sorted(entry.name for entry in s3.listing(uri)) == ["a.txt", "manifest.json", "run.json"]
+    machine("two")
+    second = store.remember("toy", "k", writes("b", calls))
+    assert second != first and (second / "a.txt").read_text() == "a" and len(calls) == 1
+    assert store.notes(second) == store.notes(first)
+    machine("three")
+    assert (store.local(uri) / "a.txt").read_text() == "a"
+    assert store.local("s3://elsewhere/stages/toy/k") is None and store.local("/stages/toy/k") is None
+
+
+@pytest.mark.parametrize("damage", ["change", "delete", "manifest"])
+def test_a_damaged_output_on_s3_is_made_again_or_copied_back(machine, damage):
+    """By a machine that has no copy it is made again, never used; one that has a whole copy puts that in its place."""
+    uri = machine("one")
+    store.remember("toy", "k", writes("alpha"))
+
+    def harm():
+        if damage == "change":
+            s3.put(f"{uri}/a.txt", b"Alpha")
+        else:
+            s3.delete(f"{uri}/{'a.txt' if damage == 'delete' else manifest.NAME}")
+
+    harm()
+    machine("two")
+    with pytest.raises(IntegrityError, match="run the workflow again"):
+        store.local(uri)
+    assert (store.remember("toy", "k", writes("alpha")) / "a.txt").read_text() == "alpha"
+    assert s3.read(f"{uri}/a.txt") == b"alpha"
+    if damage == "manifest":
+        harm()
+        store.remember("toy", "k", lambda out: pytest.fail("made again"))
+        assert s3.read(f"{uri}/{manifest.NAME}")
+
+
+def test_what_lies_on_s3_decides(machine):
+    """A copy that is whole but another is replaced; a damaged one is fetched again."""
+    machine("one")
+    stale = store.remember("toy", "k", writes("mine"))
+    machine("two")
+    s3.delete(f"{store.address(store.root() / 'stages/toy/k')}/{manifest.NAME}")
+    store.remember("toy", "k", writes("theirs"))
+    machine("one")
+    assert (store.remember("toy", "k", writes("new")) / "a.txt").read_text() == "theirs"
+    (stale / "a.txt").write_text("broken")
+    assert (store.remember("toy", "k", writes("new")) / "a.txt").read_text() == "theirs"
+
+
+def test_a_killed_upload_is_no_output(machine, monkeypatch):
+    """The manifest goes last: without it other machines see nothing; the maker goes on from its own copy."""
+    uri, upload = machine("one"), s3.upload
+
+    def dies(path, to):
+        if path.name == manifest.NAME:
+            raise KeyboardInterrupt
+        upload(path, to)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s3, "upload", dies)
+        with pytest.raises(KeyboardInterrupt):
+            store.remember("toy", "k", writes("a"))
+    assert [entry.name for entry in s3.listing(uri)] == ["a.txt", "run.json"]
+    store.remember("toy", "k", lambda out: pytest.fail("made again"))
+    assert s3.stat(f"{uri}/{manifest.NAME}")
+
+
+def test_what_is_kept_by_content_is_kept_once_on_s3(machine):
+    """The newest facts of it lie there, too, whichever machine noted them."""
+    machine("one")
+    first = store.address(store.keep("toy", writes("a"), root="/old"))
+    machine("two")
+    assert store.address(store.keep("toy", writes("a"), root="/new")) == first
+    machine("one")
+    assert store.notes(store.local(first))["root"] == "/new"
+
+
+def test_an_artifact_root_that_cannot_be_written_is_refused(machine, bucket, monkeypatch):
+    """Before anything is made."""
+    machine("one")
+    store.check()
+    assert list(s3.listing(bucket)) == []
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", f"{bucket}-misspelt")
+    with pytest.raises(StorageError, match="no such bucket"):
+        store.check()

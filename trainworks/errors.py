@@ -8,7 +8,9 @@
     ├── TrainingError        training cannot go on (a loss that is not finite)
     ├── ParityError          an exported encoder answers differently from the model it came from
     ├── IntegrityError       a file is not the one its manifest names
-    └── ReleaseConflict      somebody else moved the release pointer first
+    ├── StorageError         a store such as S3 that cannot be reached, read or written
+    └── ReleaseError         a place that cannot hold releases
+        └── ReleaseConflict  somebody else moved the release pointer first
 
 A knob with a bad value raises ``ValueError`` naming the knob, its value and what is allowed.
 """
@@ -38,7 +40,15 @@ class IntegrityError(TrainworksError):
     """A file is not the one its manifest names."""
 
 
-class ReleaseConflict(TrainworksError):
+class StorageError(TrainworksError):
+    """A store such as S3 that cannot be reached, read or written; says what to do about it."""
+
+
+class ReleaseError(TrainworksError):
+    """A place that cannot hold releases."""
+
+
+class ReleaseConflict(ReleaseError):
     """Somebody else moved the release pointer first."""
 
 

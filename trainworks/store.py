@@ -1,4 +1,8 @@
-"""Where stage outputs live: one folder per stage and key, all or nothing, checked before it is used again."""
+"""Where stage outputs live: one folder per stage and key, all or nothing, checked before it is used again.
+
+If the artifact root is on S3, what lies there decides, and every machine keeps verified copies of what it used:
+``<root>/stages/<stage>/<key>/`` with ``manifest.json`` written last, and the same below ``artifacts`` here.
+"""
 
 import json
 import logging
@@ -11,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainworks import manifest
+from trainworks import manifest, s3
 from trainworks.errors import IntegrityError
 
 log = logging.getLogger(__name__)
@@ -21,8 +25,24 @@ EVERY = 3.0
 
 
 def root() -> Path:
-    """The artifact root: ``$TRAINWORKS_ARTIFACTS``, or ``artifacts`` in the working directory."""
-    return Path(os.environ.get("TRAINWORKS_ARTIFACTS", "artifacts")).absolute()
+    """The artifact root on this machine: ``$TRAINWORKS_ARTIFACTS`` if it is a folder, else ``artifacts`` in the working directory."""
+    return Path("artifacts" if remote() else os.environ.get("TRAINWORKS_ARTIFACTS", "artifacts")).absolute()
+
+
+def remote() -> str | None:
+    """The artifact root on S3, if ``$TRAINWORKS_ARTIFACTS`` names one."""
+    named = os.environ.get("TRAINWORKS_ARTIFACTS", "")
+    return named.rstrip("/") if named.startswith(s3.SCHEME) else None
+
+
+def check() -> None:
+    """Refuse an artifact root on S3 that cannot be written, before anything is made.
+
+    Raises:
+        StorageError: with what to do about it.
+    """
+    if uri := remote():
+        s3.check_writable(uri)
 
 
 def remember(stage: str, key: str, make: Callable[[Path], object], many: bool = False) -> Path:
@@ -37,7 +57,7 @@ def remember(stage: str, key: str, make: Callable[[Path], object], many: bool = 
     level = logging.DEBUG if many else logging.INFO
     if not many:
         _many.tell()
-    if is_whole(final):
+    if _have(final):
         log.log(level, "%-9s cached   %s", stage, key)
         if many:
             _many.count(stage, "cached")
@@ -51,6 +71,7 @@ def remember(stage: str, key: str, make: Callable[[Path], object], many: bool = 
         seconds = round(time.perf_counter() - started, 3)
         note(draft, seconds=seconds)
         _publish(draft, final)
+    share(final)
     log.log(level, "%-9s done     %s in %.1f s", stage, key, seconds)
     if many:
         _many.count(stage, "done")
@@ -92,8 +113,45 @@ def keep(stage: str, make: Callable[[Path], object], **facts: object) -> Path:
         manifest.write(draft, stage=stage)
         final = draft.parent / manifest.digest(draft)[:20]
         _publish(draft, final)
+    uri = _uri(final)
+    if uri:
+        _have(final)
     note(final, **facts)
+    if uri:
+        s3.upload(final / manifest.RUN, f"{uri}/{manifest.RUN}")
     return final
+
+
+def share(folder: Path) -> None:
+    """Copy *folder*, which lies below `root`, to the same place of the artifact root on S3, if there is one; its manifest last."""
+    if (uri := _uri(folder)) is None:
+        return
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    for name in sorted(names, key=lambda name: name == manifest.NAME):
+        s3.upload(folder / name, f"{uri}/{name}")
+    _settled.add(uri)
+
+
+def address(folder: Path) -> str:
+    """Where others find *folder*: its URI if the artifact root is on S3, else its path."""
+    return _uri(folder) or str(folder)
+
+
+def local(address: str) -> Path | None:
+    """The stage output at *address* as a whole folder of this machine; None if it is none of the artifact root on S3.
+
+    Raises:
+        IntegrityError: it is not whole there either.
+    """
+    if not (prefix := remote()) or not address.startswith(f"{prefix}/"):
+        return None
+    folder = root() / address.removeprefix(f"{prefix}/")
+    if address not in _settled or not folder.exists():
+        if not _have(folder):
+            raise IntegrityError(f"{address}: missing or damaged; run the workflow again, which makes it anew")
+        if facts := s3.read(f"{address}/{manifest.RUN}"):
+            (folder / manifest.RUN).write_bytes(facts)
+    return folder
 
 
 @contextmanager
@@ -105,6 +163,49 @@ def _draft(stage: str) -> Iterator[Path]:
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _have(final: Path) -> bool:
+    """Whether *final* is here and whole. With an artifact root on S3: whether it is what lies there, fetched if need be."""
+    if (uri := _uri(final)) is None:
+        return is_whole(final)
+    there = s3.read(f"{uri}/{manifest.NAME}")
+    here = final / manifest.NAME
+    if there and here.exists() and here.read_bytes() == there and is_whole(final):
+        _settled.add(uri)
+        return True
+    if there and _fetch(uri, final):
+        return True
+    if is_whole(final):  # made while S3 was out of reach, or damaged there since
+        share(final)
+        return True
+    return False
+
+
+def _fetch(uri: str, final: Path) -> bool:
+    """Replace *final* by a verified copy of *uri*; False if that is not whole."""
+    log.info("%-9s fetching %s", final.parent.name, final.name)
+    with _draft(final.parent.name) as draft:
+        try:
+            s3.fetch(uri, draft)
+            manifest.verify(draft)
+        except (IntegrityError, FileNotFoundError) as error:
+            log.warning("%s: %s", uri, error)
+            return False
+        shutil.rmtree(final, ignore_errors=True)
+        _publish(draft, final)
+    _settled.add(uri)
+    return True
+
+
+def _uri(folder: Path) -> str | None:
+    """Where *folder* lies in the artifact root on S3, if there is one."""
+    uri = remote()
+    return uri and f"{uri}/{folder.relative_to(root()).as_posix()}"
+
+
+_settled: set[str] = set()
+"""Folders on S3 whose copies here were found the same by this process, which need not ask again to read them."""
 
 
 def is_whole(folder: Path) -> bool:

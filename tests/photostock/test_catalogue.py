@@ -267,7 +267,7 @@ def test_a_catalogue_without_rows_is_refused(tmp_path, name):
         catalogue.read(str(tmp_path / name))
 
 
-@pytest.mark.parametrize("source", ["s3://bucket/photos", "https://example.org/catalogue.csv", "nowhere", "", "a\0b"])
+@pytest.mark.parametrize("source", ["gs://bucket/photos", "https://example.org/catalogue.csv", "nowhere", "", "a\0b"])
 def test_a_source_that_is_no_catalogue_is_refused_with_what_is_accepted(tmp_path, monkeypatch, source):
     """Every refusal names the source and the ways to give one."""
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import ExifTags, Image, ImageDraw, ImageEnhance, JpegImagePlugin, PngImagePlugin
 
 from trainworks.errors import DataError
-from trainworks.photostock import prepare as module
+from trainworks.photostock.originals import MAX_BYTES
 from trainworks.photostock.prepare import perceptual_hash, prepare
 from trainworks.photostock.slices import SCHEMA, write_slice
 
@@ -159,7 +159,7 @@ def test_a_file_too_large_to_hold_is_rejected_unread(tmp_path):
     """A sparse file of half a gigabyte and a byte."""
     rows = [photo(tmp_path, "huge.png", b"")]
     with (tmp_path / "huge.png").open("r+b") as file:
-        file.truncate(module.MAX_BYTES + 1)
+        file.truncate(MAX_BYTES + 1)
     assert shard(rows, tmp_path)["rejected"].to_pylist() == ["file too large"]
 
 

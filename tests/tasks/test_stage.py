@@ -1,5 +1,6 @@
 """Stages run once per content: of their inputs, their knobs and their code."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,16 @@ def test_what_is_kept_by_content_is_kept_once():
     folders = [store.keep("acquire", lambda out: (out / "rows").write_text("1"), root=root) for root in ("/old", "/new")]
     assert folders[0] == folders[1]
     assert store.notes(folders[0])["root"] == "/new"
+
+
+def test_with_the_artifact_root_on_s3_tasks_hand_on_uris(source, bucket, tmp_path, monkeypatch):
+    """What flytekit passes through as it is, and the next task finds by the store, on an empty disk as well."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", bucket)
+    monkeypatch.chdir(tmp_path)
+    first = copy(source=source("a"), factor=2)
+    assert first.remote_source.startswith(f"{bucket}/stages/copy/")
+    shutil.rmtree(tmp_path / "artifacts")
+    monkeypatch.setattr(store, "_settled", set())
+    second = copy(source=first, factor=2)
+    assert (stages.path(second) / "text").read_text() == "aaaa"
+    assert stages.content(first) == manifest.digest(stages.path(first.remote_source))

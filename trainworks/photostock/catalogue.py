@@ -2,15 +2,13 @@
 
 import hashlib
 import logging
-import os
 import posixpath
 import re
-import stat
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,10 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
+from trainworks import s3
 from trainworks.errors import DataError
-from trainworks.manifest import sha256
+from trainworks.photostock.decode import Rejected
+from trainworks.photostock.originals import LEAVES, Bucket, Folder, originals
 from trainworks.photostock.records import BATCH, READERS, Record, records
 from trainworks.photostock.repairs import repair
 from trainworks.photostock.slices import SCHEMA
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 SAMPLE = Path(__file__).parent / "sample"
 
-LEAVES = "path leaves the catalogue's folder"
+ACCEPTED = "sample, a folder with exactly one catalogue.csv, .jsonl or .parquet, or such a file; folder or file may lie on s3://"
 
 _TAG = re.compile(
     r"(?:&(?:#\d+|#[xX][0-9a-fA-F]+|amp|lt|gt|quot|apos|nbsp|[A-Za-z](?:acute|grave|circ|tilde|uml|cedil|ring|slash|caron|lig));|[^;])+"
@@ -42,45 +42,79 @@ _INVALID = re.compile(r"[\x00\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Rows with the columns of ``slices.SCHEMA``, and the folder their image paths start from.
+    """Rows with the columns of ``slices.SCHEMA``, and the folder or ``s3://`` URI their image paths start from.
 
     ``table`` holds every row read, in order, with an ``id`` that is unique. ``rejected`` is ``""`` in a usable row,
     else a short stable reason, with the particulars in ``detail``. Nothing in the table says where the folder is.
     """
 
-    root: Path
+    root: Path | str
     table: pa.Table
-
-
-class _RejectedError(Exception):
-    """This row cannot be used: (reason, detail)."""
 
 
 def read(source: str) -> Catalogue:
     """Read the catalogue at *source*: ``sample``, a folder with one ``catalogue.{csv,jsonl,parquet}``, or such a file.
 
+    Folder and file may lie on ``s3://``: the catalogue is fetched, and its pictures are only listed, once.
+
     ``image`` is a path relative to the catalogue or, in parquet, bytes. A row without an ``id`` takes its image path,
     or the SHA-256 of its bytes; a rejected row without one of its own is called ``row N``, counted from 1. Of usable
     rows with the same id the first is kept. Metadata is repaired (see ``repairs``); ``fingerprint`` is the SHA-256 of
-    the encoded picture. A catalogue with bytes is held in memory with its pictures, any other without.
+    the encoded picture, or what the listing tells of it. A catalogue with bytes is held in memory with its pictures, any other without.
 
     Raises:
         DataError: there is no such catalogue, a needed column is missing, or no row can be used.
+        StorageError: S3 does not give it; says what to do.
     """
+    if source.startswith(s3.SCHEME):
+        uri = _locate_in_bucket(source)
+        with tempfile.TemporaryDirectory(prefix="trainworks-") as folder:
+            path = Path(folder, posixpath.basename(uri))
+            s3.download(uri, path)
+            try:
+                return _read(path, posixpath.dirname(uri), uri)
+            except DataError as error:
+                raise DataError(str(error).replace(str(path), uri)) from error
     path = _locate(source)
-    root = path.parent.resolve()
+    return _read(path, path.parent.resolve(), path)
+
+
+def check(source: str) -> None:
+    """Refuse a *source* that has no catalogue, before anything is made of it.
+
+    Raises:
+        DataError, StorageError: as `read` does.
+    """
+    _locate_in_bucket(source) if source.startswith(s3.SCHEME) else _locate(source)
+
+
+def _read(path: Path, root: Path | str, name: object) -> Catalogue:
+    """The catalogue in the file *path*, known to people as *name*, whose image paths start from *root*."""
     batches = list(_batches(tqdm(records(path), desc="read", unit=" rows", delay=2)))
-    table = _with_unique_ids(pa.Table.from_batches(_fingerprinted(root, batches), SCHEMA))
-    _check_usable(path, table)
+    table = _with_unique_ids(pa.Table.from_batches(_fingerprinted(originals(root), batches), SCHEMA))
+    _check_usable(name, table)
     return Catalogue(root, table)
 
 
+def _locate_in_bucket(source: str) -> str:
+    """The URI of the catalogue that *source* is or has."""
+    uri = source.rstrip("/")
+    if Path(uri).suffix in READERS:
+        found = [uri] if s3.stat(uri) else []
+    else:
+        found = [at for suffix in READERS if s3.stat(at := f"{uri}/catalogue{suffix}")]
+    if len(found) != 1:
+        any(s3.listing(uri))  # a bucket that is not there, or may not be listed, has a message of its own
+        names = " and ".join(map(posixpath.basename, found)) or "none"
+        raise DataError(f"source {source!r}: found {names}, expected {ACCEPTED}")
+    return found[0]
+
+
 def _locate(source: str) -> Path:
-    accepted = "sample, a folder with one catalogue.csv, .jsonl or .parquet, or such a file"
     if source == "sample":
         return _locate(str(SAMPLE))
     if _URL.match(source):
-        raise DataError(f"source {source!r}: URLs cannot be read, expected {accepted}; copy the catalogue and its pictures here first")
+        raise DataError(f"source {source!r}: URLs cannot be read, expected {ACCEPTED}; copy the catalogue and its pictures here first")
     path = Path(source)
     if path.is_dir():
         found = sorted(p for p in path.glob("catalogue.*") if p.suffix.lower() in READERS and p.is_file())
@@ -89,9 +123,9 @@ def _locate(source: str) -> Path:
             raise DataError(f"source {source!r}: expected exactly one catalogue.csv, .jsonl or .parquet in the folder, found {names}")
         return found[0]
     if not path.is_file():
-        raise DataError(f"source {source!r}: no such file or folder, expected {accepted}")
+        raise DataError(f"source {source!r}: no such file or folder, expected {ACCEPTED}")
     if path.suffix.lower() not in READERS:
-        raise DataError(f"source {source!r}: a {path.suffix or 'suffixless'} file, expected {accepted}")
+        raise DataError(f"source {source!r}: a {path.suffix or 'suffixless'} file, expected {ACCEPTED}")
     return path
 
 
@@ -106,7 +140,7 @@ def _row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(SCHEMA.names, "") | {"bytes": None, "tags": [], "repairs": []}
     try:
         if record.reason:
-            raise _RejectedError(record.reason, record.detail)
+            raise Rejected(record.reason, record.detail)
         for name in ("id", "licence", "group"):
             row[name] = _clean(name, _text(name, record.values.get(name)))
         words: dict[str, Any] = {name: _text(name, record.values.get(name)) for name in ("title", "description", "contributor")}
@@ -118,9 +152,8 @@ def _row(record: Record) -> dict[str, Any]:
         else:
             row["image"] = _relative(_clean("image", _text("image", image or None)))
             row["id"] = row["id"] or row["image"]
-    except _RejectedError as fault:
-        reason, detail = fault.args
-        row |= {"rejected": reason, "detail": f"{record.where}: {detail}" if detail else record.where}
+    except Rejected as fault:
+        row |= {"rejected": fault.reason, "detail": f"{record.where}: {fault.detail}" if fault.detail else record.where}
     return row
 
 
@@ -131,28 +164,28 @@ def _text(name: str, value: Any) -> str:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value) if value == value else ""
-    raise _RejectedError("wrong type", f"{name}: expected text, found {type(value).__name__}")
+    raise Rejected("wrong type", f"{name}: expected text, found {type(value).__name__}")
 
 
 def _tags(value: Any) -> list[str]:
     if isinstance(value, list):
         return [_text("tags", tag) for tag in value if tag is not None]
     if isinstance(value, dict):
-        raise _RejectedError("wrong type", "tags: expected a list of texts, or one text with ';' between them, found dict")
+        raise Rejected("wrong type", "tags: expected a list of texts, or one text with ';' between them, found dict")
     return _TAG.findall(_text("tags", value))
 
 
 def _clean(name: str, text: str) -> str:
     text = text.strip()
     if bad := _INVALID.search(text):
-        raise _RejectedError("invalid character", f"{name}: {bad[0]!r} at position {bad.start()} of {text[:80]!r}")
+        raise Rejected("invalid character", f"{name}: {bad[0]!r} at position {bad.start()} of {text[:80]!r}")
     return text
 
 
 def _relative(path: str) -> str:
     """An image path in its shortest form, refused unless it stays below the catalogue's folder."""
     if not path:
-        raise _RejectedError("empty image cell", "")
+        raise Rejected("empty image cell", "")
     for refused, reason in (
         (_URL.match(path), "a URL, not a path"),
         (_ABSOLUTE.match(path), "absolute path"),
@@ -160,13 +193,12 @@ def _relative(path: str) -> str:
         (posixpath.normpath(path).split("/")[0] == "..", LEAVES),
     ):
         if refused:
-            raise _RejectedError(reason, repr(path[:200]))
+            raise Rejected(reason, repr(path[:200]))
     return posixpath.normpath(path)
 
 
-def _fingerprinted(root: Path, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _fingerprinted(pictures: Folder | Bucket, batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The batches with the fingerprint of every usable row, the rows without a picture file rejected."""
-    real_folder = lru_cache(4096)(os.path.realpath)
 
     def look(batch: pa.RecordBatch) -> pa.RecordBatch:
         rows = batch.select(["id", "rejected", "detail", "image"]).to_pylist()
@@ -176,10 +208,10 @@ def _fingerprinted(root: Path, batches: list[pa.RecordBatch]) -> Iterator[pa.Rec
                 continue
             try:
                 embedded = data.as_buffer()
-                row["fingerprint"] = hashlib.sha256(embedded).hexdigest() if embedded else _sha256(root, row["image"], real_folder)
+                row["fingerprint"] = hashlib.sha256(embedded).hexdigest() if embedded else pictures.fingerprint(row["image"])
                 row["id"] = row["id"] or row["fingerprint"]
-            except _RejectedError as fault:
-                row["rejected"], row["detail"] = fault.args
+            except Rejected as fault:
+                row["rejected"], row["detail"] = fault.reason, fault.detail
         for name in ("id", "rejected", "detail", "fingerprint"):
             batch = batch.set_column(SCHEMA.get_field_index(name), name, pa.array([row[name] for row in rows], pa.string()))
         return batch
@@ -188,24 +220,6 @@ def _fingerprinted(root: Path, batches: list[pa.RecordBatch]) -> Iterator[pa.Rec
         for batch in pool.map(look, batches):
             bar.update(len(batch))
             yield batch
-
-
-def _sha256(root: Path, image: str, real_folder: Callable[[Path], str]) -> str:
-    """SHA-256 of the file at *image*, found to be a file below *root* once links are followed."""
-    folder, name = posixpath.split(image)
-    path = Path(real_folder(root / folder), name)
-    try:
-        if path.is_symlink():
-            path = Path(os.path.realpath(path))
-        if not path.is_relative_to(root):
-            raise _RejectedError(LEAVES, f"{image!r} through a link")
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise _RejectedError("not a file", repr(image))
-        return sha256(path)
-    except (FileNotFoundError, NotADirectoryError):
-        raise _RejectedError("missing file", repr(image)) from None
-    except OSError as error:
-        raise _RejectedError("unreadable file", f"{image!r}: {error.strerror}") from None
 
 
 def _with_unique_ids(table: pa.Table) -> pa.Table:
@@ -232,7 +246,7 @@ def _with_unique_ids(table: pa.Table) -> pa.Table:
     return table
 
 
-def _check_usable(path: Path, table: pa.Table) -> None:
+def _check_usable(path: object, table: pa.Table) -> None:
     """Log how many rows were rejected and why, or refuse the catalogue when none is left."""
     counts = Counter(table["rejected"].to_pylist())
     kept = counts.pop("", 0)

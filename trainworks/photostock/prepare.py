@@ -7,7 +7,6 @@ Reasons, beside those of ``decode``: ``missing file`` · ``not a file`` · ``pat
 import hashlib
 import io
 import logging
-import os
 import threading
 import warnings
 from collections import Counter
@@ -24,15 +23,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from trainworks.errors import DataError
-from trainworks.photostock.catalogue import LEAVES
 from trainworks.photostock.decode import Rejected, decode
+from trainworks.photostock.originals import Bucket, Folder, originals
 from trainworks.photostock.slices import ROWS
 
 log = logging.getLogger(__name__)
-
-MAX_BYTES = 2**29
-"""Size of an encoded picture, since each is held in memory as a whole; a 150-megapixel TIFF has 450 million."""
 
 BATCH = 128
 """Rows in flight, and in a row group: what bounds memory, whatever the size of the slice."""
@@ -54,19 +49,22 @@ def prepare(rows: Path, root: Path | str, out: Path, stored_size: int, threads: 
 
     Columns added: ``phash`` (see `perceptual_hash`), ``width`` and ``height`` in pixels (upright, before resizing),
     ``format``, and ``pixels``, a JPEG whose shorter side is at most *stored_size*. A rejected row has 0, "" and null there.
-    *root* is the catalogue's folder. The shard depends on nothing else: not on *threads* (one per CPU if not given).
+    ``fingerprint`` is the SHA-256 of the picture in every row that has one, whatever acquire had to tell a change by.
+    *root* is the catalogue's folder or ``s3://`` URI. The shard depends on nothing else: not on *threads*.
 
     Raises:
         DataError: there is no folder *root*.
+        StorageError: S3 does not give the pictures; says what to do.
         OSError: a file is there and cannot be read; that is for the caller to try again, not the picture's fault.
     """
     Image.core.set_block_size(2**26)  # blocks above 32 MB go back to the system at once; glibc keeps smaller ones for each thread
     source = pq.ParquetFile(rows / ROWS)
     schema = pa.schema([field for field in source.schema_arrow if field.name != "bytes"] + _COLUMNS)
-    work = partial(_prepared, root=Path(root).resolve(), stored_size=stored_size)
+    pictures = originals(root)
+    work = partial(_prepared, pictures=pictures, stored_size=stored_size)
     with (
         _pillow_warnings_logged(),
-        ThreadPoolExecutor(threads or os.cpu_count()) as pool,
+        ThreadPoolExecutor(threads or pictures.threads) as pool,
         pq.ParquetWriter(out / "shard.parquet", schema, compression="zstd") as writer,
         tqdm(total=source.metadata.num_rows, desc="prepare", unit=" pictures", delay=2, leave=False) as progress,
     ):
@@ -107,7 +105,7 @@ def _signs() -> np.ndarray:
 _SIGNS = _signs()
 
 
-def _prepared(row: dict[str, Any], root: Path, stored_size: int) -> dict[str, Any]:
+def _prepared(row: dict[str, Any], pictures: Folder | Bucket, stored_size: int) -> dict[str, Any]:
     """One row of the slice → one of the shard, with a thumbnail in place of its hash; that of a rejected row is black."""
     data = row.pop("bytes")
     blank = {"width": 0, "height": 0, "format": "", "pixels": None, "thumbnail": np.zeros((THUMBNAIL, THUMBNAIL, 3), np.uint8)}
@@ -115,10 +113,11 @@ def _prepared(row: dict[str, Any], root: Path, stored_size: int) -> dict[str, An
         return row | blank
     try:
         if data is None:
-            data = _read(root, row["image"])
+            data = pictures.read(row["image"], row["fingerprint"])
         found = hashlib.sha256(data).hexdigest()
-        if found != row["fingerprint"]:
+        if found != row["fingerprint"] and not row["fingerprint"].startswith(Bucket.MARK):
             raise Rejected("changed while reading", f"SHA-256 {found[:12]}… where the catalogue was read with {row['fingerprint'][:12]}…")
+        row["fingerprint"] = found
         picture = decode(data, stored_size)
     except Rejected as rejection:
         return row | blank | {"rejected": rejection.reason, "detail": rejection.detail}
@@ -130,20 +129,6 @@ def _prepared(row: dict[str, Any], root: Path, stored_size: int) -> dict[str, An
         "repairs": [*row["repairs"], *picture.repairs],
         "thumbnail": np.asarray(picture.pixels.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)),
     }
-
-
-def _read(root: Path, image: str) -> bytes:
-    """The bytes of the file *image*, found below *root* once links are followed."""
-    path = Path(os.path.realpath(root / image))
-    if not path.is_relative_to(root):
-        raise Rejected(LEAVES, f"{image!r} through a link")
-    if not path.is_file():
-        if not root.is_dir():
-            raise DataError(f"{root}: expected the catalogue's folder, found none; was it moved since the catalogue was read?")
-        raise Rejected("not a file" if path.exists() else "missing file", repr(image))
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise Rejected("file too large", f"{size:,} bytes; at most {MAX_BYTES:,} are read")
-    return path.read_bytes()
 
 
 def _jpeg(pixels: Image.Image) -> bytes:

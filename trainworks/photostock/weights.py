@@ -12,18 +12,19 @@ def is_file(weights: str) -> bool:
 
 
 def local(weights: str) -> Path:
-    """The checkpoint file on this machine; one on S3 is fetched into the artifact root.
+    """The checkpoint file on this machine; one on S3 is fetched once into the artifact root.
 
     Raises:
         WeightsError: there is no such file.
+        StorageError: S3 does not give it; says what to do.
     """
     path = Path(weights)
     if weights.startswith("s3://"):
-        path = store.root() / "weights" / path.name
-        try:
+        if (found := s3.stat(weights)) is None:
+            raise WeightsError(f"no checkpoint {weights}: there is no such object or bucket")
+        path = store.root() / "weights" / found.tag().strip('"') / path.name
+        if not path.exists():
             s3.download(weights, path)
-        except FileNotFoundError as error:
-            raise WeightsError(f"no checkpoint {weights} ({error})") from error
     if not path.is_file():
         raise WeightsError(f"no checkpoint {weights}: expected a file such as model.safetensors or model.pt")
     return path

@@ -1,0 +1,152 @@
+"""S3 over real HTTP: what goes in comes out, in bounded memory, and what goes wrong says what to do."""
+
+import hashlib
+import http.server
+import os
+import subprocess
+import sys
+import threading
+
+import boto3
+import pytest
+
+from trainworks import s3
+from trainworks.errors import IntegrityError, StorageError
+from trainworks.manifest import sha256
+
+
+def test_what_goes_in_comes_out(bucket, tmp_path):
+    """As bytes, as a file, as a hash and as a listing; an object that is not there is None or an error, as the reader says."""
+    s3.put(f"{bucket}/a/one", b"1")
+    (tmp_path / "two").write_bytes(b"22")
+    s3.upload(tmp_path / "two", f"{bucket}/a/deep/two")
+    assert s3.read(f"{bucket}/a/one") == b"1"
+    assert s3.sha256(f"{bucket}/a/deep/two") == hashlib.sha256(b"22").hexdigest()
+    assert sorted((entry.name, entry.size) for entry in s3.listing(f"{bucket}/a")) == [("deep/two", 2), ("one", 1)]
+    s3.fetch(f"{bucket}/a/", tmp_path / "copy")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "copy").rglob("*") if path.is_file()} == {"one": b"1", "two": b"22"}
+    s3.delete(f"{bucket}/a/one")
+    assert [look(f"{bucket}/a/one") for look in (s3.read, s3.read_tagged, s3.sha256, s3.stat)] == [None] * 4
+    with pytest.raises(FileNotFoundError, match="no such object"):
+        s3.download(f"{bucket}/a/one", tmp_path / "one")
+
+
+def test_a_listing_ends_where_the_prefix_does(bucket):
+    """`photos` is not `photos-old`; the mark that a console leaves for an empty folder is no object."""
+    for name in ("a", "b/c"):
+        s3.put(f"{bucket}/photos/{name}", b"")
+    s3.put(f"{bucket}/photos-old/x", b"")
+    boto3.client("s3").put_object(Bucket=bucket.removeprefix(s3.SCHEME), Key="photos/empty/")
+    assert [entry.name for entry in s3.listing(f"{bucket}/photos")] == ["a", "b/c"]
+
+
+def test_the_etag_tells_content_apart(bucket):
+    """An object read under the ETag it was listed with is that object or none."""
+    s3.put(f"{bucket}/a", b"first")
+    listed = next(s3.listing(bucket))
+    assert s3.read(f"{bucket}/a", listed.etag) == b"first" and s3.stat(f"{bucket}/a") == listed
+    s3.put(f"{bucket}/a", b"other")
+    assert s3.read(f"{bucket}/a", listed.etag) is None
+
+
+def test_a_swap_needs_what_it_expects(bucket):
+    """Nothing there, or the object with that ETag; else nothing is written."""
+    uri = f"{bucket}/pointer"
+    assert s3.swap(uri, b"1", None) and not s3.swap(uri, b"2", None)
+    _, tag = s3.read_tagged(uri)
+    assert s3.swap(uri, b"2", tag) and not s3.swap(uri, b"3", tag)
+    assert s3.read(uri) == b"2"
+    assert not s3.swap(f"{bucket}/none", b"1", tag) and s3.read(f"{bucket}/none") is None
+    assert s3.honours_conditions(f"{bucket}/releases")
+    assert [entry.name for entry in s3.listing(bucket)] == ["pointer"], "the probe leaves nothing"
+
+
+def test_a_name_that_leaves_the_folder_is_refused(bucket, tmp_path):
+    """A bucket cannot write beside the download."""
+    s3.put(f"{bucket}/a/../../outside", b"x")
+    with pytest.raises(IntegrityError, match="leaves the folder"):
+        s3.fetch(f"{bucket}/a", tmp_path / "copy")
+
+
+UP_AND_DOWN = """
+import sys
+from pathlib import Path
+from trainworks import s3
+
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
+
+path, uri = Path(sys.argv[1]), sys.argv[2]
+for name in ("warm", "large"):
+    before = peak()
+    s3.upload(path / name, uri + name)
+    s3.download(uri + name, path / (name + ".back"))
+    digest = s3.sha256(uri + name)
+print(digest, peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_large_file_goes_in_parts_and_bounded_memory(bucket, tmp_path):
+    """A file of 96 MB goes up, comes down and is read back by a process that never holds half of it."""
+    for name, megabytes in (("warm", 9), ("large", 96)):
+        (tmp_path / name).write_bytes(os.urandom(2**20) * megabytes)
+    done = subprocess.run([sys.executable, "-c", UP_AND_DOWN, tmp_path, f"{bucket}/"], capture_output=True, text=True, check=True)
+    digest, grown = done.stdout.split()
+    assert sha256(tmp_path / "large") == sha256(tmp_path / "large.back") == digest
+    assert s3.stat(f"{bucket}/large").etag.endswith('-12"'), "twelve parts"
+    assert int(grown) < 48 * 2**20
+
+
+class _NotS3(http.server.BaseHTTPRequestHandler):
+    """A web server that is no S3 store, such as a proxy's log-in page."""
+
+    def _answer(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html><br>Please log in</html>")
+
+    do_GET = do_PUT = do_HEAD = do_DELETE = _answer  # noqa: N815
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def web_server():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _NotS3)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_each_mistake_says_what_to_do(bucket, monkeypatch, web_server):
+    """Bucket missing, no credentials, unknown profile, nobody listening, no address, no S3 there, no bucket's name."""
+    monkeypatch.setattr(s3, "ATTEMPTS", 1)
+    cases = [
+        ({}, "s3://no-such-bucket-here/x", "no such bucket; create it, or correct its name"),
+        ({}, "s3://Not A Bucket/x", "not the name of a bucket"),
+        ({"AWS_ACCESS_KEY_ID": None}, bucket, "no valid credentials; set AWS_ACCESS_KEY_ID"),
+        ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, bucket, "no valid credentials; set AWS_ACCESS_KEY_ID"),
+        ({"AWS_PROFILE": "nobody"}, bucket, "no valid credentials.*nobody"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, bucket, "is AWS_ENDPOINT_URL right.*127.0.0.1:9"),
+        ({"AWS_ENDPOINT_URL": "nonsense"}, bucket, "is AWS_ENDPOINT_URL right.*nonsense"),
+    ]
+    for changes, uri, message in cases:
+        with monkeypatch.context() as patch:
+            for name, value in changes.items():
+                patch.delenv(name) if value is None else patch.setenv(name, value)
+            with pytest.raises(StorageError, match=message):
+                s3.check_writable(uri)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", web_server)
+    for request in (lambda: list(s3.listing(bucket)), lambda: s3.check_writable(bucket)):
+        with pytest.raises(StorageError, match="is AWS_ENDPOINT_URL right"):
+            request()
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3:///key", "photos", "gs://bucket"])
+def test_what_is_no_s3_uri_is_refused(uri):
+    """Before a client is made."""
+    with pytest.raises(ValueError, match="expected s3://bucket/prefix"):
+        s3.read(uri)
