@@ -1,0 +1,30 @@
+# The image of the GPU stage, for Flyte and for SageMaker: Flyte brings its own command, SageMaker runs `train`.
+#   docker build -f images/gpu.Dockerfile --build-arg DIGEST=sha256:… --build-arg TRAINWORKS_COMMIT=$(git rev-parse HEAD) .
+# The base is plain Python: torch's wheels bring CUDA, cuDNN and NCCL in the versions constraints.txt pins, and the host
+# brings the driver. A CUDA base image would only add a second copy.
+ARG BASE=python:3.11-slim-bookworm
+# Without a default, so that nobody builds on a base that moves: docker buildx imagetools inspect python:3.11-slim-bookworm
+ARG DIGEST
+FROM ${BASE}@${DIGEST}
+
+# What the NVIDIA container runtime asks for before it hands in GPUs and driver.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+WORKDIR /srv/trainworks
+COPY pyproject.toml constraints.txt ./
+RUN pip install --no-cache-dir "uv>=0.11,<1" \
+    && uv pip install --system --no-cache --requirements pyproject.toml --constraints constraints.txt \
+       --extra train --extra flyte --extra cloud \
+    && pip uninstall --yes uv
+
+# SageMaker hands /opt/ml to root in some set-ups; --build-arg USER_ID=0 is for those alone.
+ARG USER_ID=1000
+RUN useradd --uid 1000 --create-home trainworks && mkdir -p /opt/ml && chown trainworks /srv/trainworks /opt/ml
+COPY images/train /usr/local/bin/train
+COPY trainworks trainworks
+COPY tasks tasks
+COPY workflows workflows
+
+ARG TRAINWORKS_COMMIT=unknown
+ENV PYTHONPATH=/srv/trainworks PYTHONUNBUFFERED=1 TRAINWORKS_COMMIT=${TRAINWORKS_COMMIT}
+USER ${USER_ID}

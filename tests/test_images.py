@@ -1,0 +1,255 @@
+"""The images hold what their stages need and no more; `train` keeps SageMaker's contract."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from trainworks import manifest, sagemaker
+from trainworks.photostock import towers
+from trainworks.photostock.config import TrainConfig
+
+ROOT = Path(__file__).parents[1]
+KNOBS = {"image": "squash(32)", "tune": "logit_scale=1, *.head=1, *=0", "epochs": "2", "batch_size": "16", "learning_rate": "0.01"}
+
+
+def instructions(name):
+    """A Dockerfile's (instruction, rest) pairs, continued lines joined, comments left out."""
+    text = (ROOT / "images" / f"{name}.Dockerfile").read_text()
+    text = re.sub(r"\\\n", " ", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
+    return [tuple(line.split(maxsplit=1)) for line in text.splitlines() if line.strip()]
+
+
+def rest(name, instruction):
+    """What follows every *instruction*."""
+    return [text for found, text in instructions(name) if found == instruction]
+
+
+def layout(name, folder):
+    """What the image's COPY lines put where, below *folder*."""
+    work = rest(name, "WORKDIR")[0]
+    for text in rest(name, "COPY"):
+        *sources, target = text.split()
+        for source in sources:
+            to = folder / f"{work}/{target}".lstrip("/") if not target.startswith("/") else folder / target.lstrip("/")
+            to = to / source if target.endswith("/") else to
+            to.parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, to, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / source, to)
+    return folder / work.lstrip("/")
+
+
+images = pytest.mark.parametrize("name", ["cpu", "gpu"])
+
+
+@images
+def test_hadolint_has_nothing_to_say(name):
+    """The linter for Dockerfiles, with all its rules."""
+    linter = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([linter, ROOT / "images" / f"{name}.Dockerfile"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@images
+def test_the_base_does_not_move(name):
+    """It is named by a digest that whoever builds has to give."""
+    assert rest(name, "FROM") == ["${BASE}@${DIGEST}"]
+    assert "DIGEST" in rest(name, "ARG")
+
+
+@images
+def test_nobody_is_root_and_nothing_stands_before_the_command(name):
+    """Flyte and SageMaker both bring a command of their own."""
+    defaults = dict(text.split("=", 1) for text in rest(name, "ARG") if "=" in text)
+    user = re.sub(r"\$\{(\w+)\}", lambda match: defaults[match[1]], rest(name, "USER")[-1])
+    assert user.isdigit() and int(user) > 0
+    assert instructions(name)[-1][0] == "USER"
+    assert not rest(name, "ENTRYPOINT") + rest(name, "CMD")
+
+
+@images
+def test_packages_come_from_the_constraints_and_leave_no_cache(name):
+    """Extras that exist, without the tools of development, in a layer that code does not touch."""
+    [install] = [text for text in rest(name, "RUN") if "pip install" in text]
+    assert "--constraints constraints.txt" in install
+    assert install.count("--no-cache") == install.count("pip install")
+    extras = set(re.findall(r"--extra (\w+)", install))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert extras == {"train", "flyte", "cloud"} <= project["optional-dependencies"].keys()
+    kinds = [kind for kind, _ in instructions(name)]
+    before = [text for kind, text in instructions(name)[: kinds.index("RUN")] if kind == "COPY"]
+    assert before == ["pyproject.toml constraints.txt ./"]
+
+
+@images
+def test_the_build_context_holds_what_is_copied(name):
+    """.dockerignore lets in every source of a COPY, and every source is there."""
+    allowed = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {source for text in rest(name, "COPY") for source in text.split()[:-1]}
+    assert copied <= allowed
+    assert all((ROOT / source).exists() for source in copied)
+
+
+@images
+@pytest.mark.slow
+def test_the_workflow_loads_from_what_the_image_holds(name, tmp_path):
+    """Flyte imports tasks and workflow from the image's files alone, and knows their commit."""
+    work = layout(name, tmp_path)
+    environment = dict(text.split("=", 1) for line in rest(name, "ENV") for text in line.split())
+    assert environment["PYTHONPATH"] == f"/{work.relative_to(tmp_path)}"
+    assert environment["TRAINWORKS_COMMIT"] == "${TRAINWORKS_COMMIT}"
+    code = "import workflows.photostock, trainworks.bundle as b; print(b.__file__, b.git_commit())"
+    variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(work), "TRAINWORKS_COMMIT": "abc"}
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd="/", env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(work / "trainworks" / "bundle.py"), "abc"]
+
+
+def test_only_the_gpu_image_trains(tmp_path):
+    """SageMaker finds an executable `train` on PATH: Python itself, no shell around it."""
+    layout("gpu", tmp_path)
+    program = tmp_path / "usr/local/bin/train"
+    assert program.stat().st_mode & 0o111 == 0o111
+    assert program.read_text().splitlines()[0] == "#!/usr/bin/env python3"
+    assert not any("train" in text.split()[-1].split("/") for text in rest("cpu", "COPY"))
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """An emulated /opt/ml with knobs, one host and empty channels."""
+    base = tmp_path / "ml"
+    config = base / "input" / "config"
+    config.mkdir(parents=True)
+    (base / "output").mkdir()
+    (config / "hyperparameters.json").write_text(json.dumps(KNOBS))
+    (config / "resourceconfig.json").write_text(json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}))
+    for channel in ("start", "dataset", "shards"):
+        (base / "input" / "data" / channel).mkdir(parents=True)
+    return base
+
+
+@pytest.fixture
+def train(tree, tmp_path):
+    """Start the gpu image's `train` in the emulated tree; it ends with the test."""
+    work = layout("gpu", tmp_path / "image")
+    programs = f"{tmp_path}/image/usr/local/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    variables = {"PATH": programs, "PYTHONPATH": str(work), "SAGEMAKER_BASE_DIR": str(tree), "OMP_NUM_THREADS": "1"}
+
+    started = []
+
+    def train(*before):
+        with (tmp_path / "said").open("w") as said:
+            started.append(subprocess.Popen([*before, "train"], cwd=work, env=variables, stdout=said, stderr=subprocess.STDOUT))
+        return started[-1]
+
+    yield train
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def misspelt(tree):
+    (tree / "input/config/hyperparameters.json").write_text(json.dumps({"learing_rate": "0.1"}))
+
+
+def no_shards(tree):
+    (tree / "input/data/shards").rmdir()
+
+
+def two_hosts(tree):
+    (tree / "input/config/resourceconfig.json").write_text(json.dumps({"hosts": ["algo-1", "algo-2"]}))
+
+
+def no_config(tree):
+    (tree / "input/config/hyperparameters.json").unlink()
+
+
+def damaged(tree):
+    manifest.write(tree / "input/data/start", files_come_later=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (misspelt, r"ValueError: unknown hyperparameter 'learing_rate'.*; did you mean 'learning_rate'\?"),
+        (no_shards, r"DataError: no channel 'shards' \(there: dataset, start\): add one of that name to the job's InputDataConfig"),
+        (two_hosts, "ValueError: 2 instances, but one trains on one: set InstanceCount to 1"),
+        (no_config, "DataError: no .*/hyperparameters.json: this program runs as a SageMaker training job"),
+        (damaged, "IntegrityError: .*/dataset: no readable manifest.json"),
+    ],
+)
+def test_why_it_failed_is_left_for_sagemaker(tree, train, spoil, message):
+    """In output/failure, within the 1024 characters that become the FailureReason, and by its exit status."""
+    spoil(tree)
+    assert train().wait() == 1
+    assert re.match(message, (tree / "output" / "failure").read_text()[:1024])
+
+
+@pytest.fixture
+def filled(tree, shards, dataset):
+    """The emulated tree with the drawn catalogue in its channels."""
+    data = tree / "input" / "data"
+    towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), data / "start")
+    manifest.write(data / "start")
+    shutil.copytree(dataset, data / "dataset", dirs_exist_ok=True)
+    for number, shard in enumerate(shards):
+        shutil.copytree(shard, data / "shards" / str(number))
+    return tree
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Lightning's and timm's own
+def test_it_trains_in_an_emulated_tree(filled, train, tmp_path):
+    """A whole checkpoint in model, curves in output/tensorboard, no failure."""
+    assert train().wait() == 0, (tmp_path / "said").read_text()
+    assert {"config.json", "history.json", "weights.safetensors"} <= manifest.verify(filled / "model")["files"].keys()
+    assert list((filled / "output" / "tensorboard").rglob("events*"))
+    assert not (filled / "output" / "failure").exists()
+
+
+def first_process():
+    """The command that makes what follows process 1 of a namespace of its own, as in a container; skips where that is not allowed."""
+    command = ["unshare", "--pid", "--fork", "--kill-child"]
+    if not shutil.which("unshare") or subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip("may not make a process namespace")
+    return command
+
+
+def handles_sigterm(pid):
+    """Whether process *pid* catches SIGTERM by now, as the kernel sees it."""
+    mask = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("training", [False, True], ids=["while it starts", "while it trains"])
+def test_as_first_process_it_ends_on_sigterm(filled, train, training, tmp_path):
+    """Soon, with status 143, without a model and without a failure: SageMaker asked for it."""
+    endless = sagemaker.hyperparameters(
+        TrainConfig(**{**KNOBS, "epochs": 10**6, "batch_size": 16, "learning_rate": 0.01, "patience": 10**6})
+    )
+    (filled / "input/config/hyperparameters.json").write_text(json.dumps(endless))
+    process = train(*first_process())
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    end = time.monotonic() + 300
+    ready = False
+    while not ready:
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
+        pids = children.read_text().split()
+        ready = bool(pids) and handles_sigterm(pids[0]) and (not training or any(filled.glob("output/tensorboard/**/events*")))
+    os.kill(int(pids[0]), signal.SIGTERM)
+    assert process.wait(timeout=120) == 143, (tmp_path / "said").read_text()
+    assert "stopped by SIGTERM" in (tmp_path / "said").read_text()
+    assert not (filled / "output" / "failure").exists()
+    assert not (filled / "model" / manifest.NAME).exists()
