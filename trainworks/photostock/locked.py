@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from trainworks.photostock import trim
 from trainworks.photostock.towers import Towers
 
 BATCH = 64
@@ -49,7 +50,7 @@ def text_features(towers: Towers, texts: list[str], autocast: torch.autocast) ->
 
     def encode(rows: slice) -> Tensor:
         ids = torch.tensor([encoding.ids for encoding in towers.tokenizer.encode_batch(texts[rows])])
-        return towers.model.encode_text(towers.trim(ids).to(device()))
+        return trim.encode_text(towers.model, ids.to(device()), normalize=False)
 
     return _features(towers.model, "text", encode, len(texts), autocast)
 

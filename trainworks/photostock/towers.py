@@ -8,7 +8,6 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.hf_model import HFTextEncoder
 from open_clip.model import CustomTextCLIP
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -16,6 +15,7 @@ from tokenizers import Tokenizer
 from trainworks.errors import WeightsError
 from trainworks.grammar import nearest
 from trainworks.photostock import weights as checkpoints
+from trainworks.photostock.trim import encode_text
 from trainworks.photostock.vocabulary import bert_tokenizer, open_clip_tokenizer
 
 LITE0_MINILM = "lite0-minilm"
@@ -43,12 +43,6 @@ class Towers:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     context_length: int
-
-    def trim(self, ids: torch.Tensor) -> torch.Tensor:
-        """*ids* without the columns that are padding in every row, where the text tower masks padding anyway."""
-        if not isinstance(getattr(self.model, "text", None), HFTextEncoder):
-            return ids
-        return ids[:, : int((ids != self.model.text.config.pad_token_id).sum(1).max())]
 
 
 def load(backbone: str, weights: str, size: int, seed: int) -> Towers:
@@ -112,8 +106,18 @@ def _from_open_clip(backbone: str, size: int, **how: Any) -> Towers:
     except Exception as error:  # the hub, the file and the architecture each fail in their own way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{backbone} cannot be had here with image size {size} ({reason}); {_offline_hint()}") from error
-    config = model.visual.preprocess_cfg  # type: ignore[union-attr]
+    config = model.visual.preprocess_cfg if "pretrained" in how else model.visual.preprocess_cfg | _published(backbone)  # type: ignore[operator, union-attr]
     return Towers(model, tokenizer, backbone, size, tuple(config["mean"]), tuple(config["std"]), context_length)  # type: ignore[arg-type, index]
+
+
+def _published(backbone: str) -> dict[str, tuple[float, ...]]:
+    """The ``mean`` and ``std`` that all published checkpoints of *backbone* were trained with; nothing where they differ.
+
+    Without a tag open_clip gives every architecture OpenAI's, which MobileCLIP, SigLIP, PE and CLIPA were not trained with.
+    """
+    tags = [open_clip.get_pretrained_cfg(backbone, tag) for tag in open_clip.list_pretrained_tags_by_model(backbone)]
+    found = {(tuple(tag["mean"]), tuple(tag["std"])) for tag in tags if tag.get("mean")}
+    return dict(zip(("mean", "std"), *found, strict=True)) if len(found) == 1 else {}
 
 
 def _from_tag(backbone: str, tag: str, size: int) -> Towers:
@@ -135,9 +139,22 @@ def _offline_hint() -> str:
 
 def _load_file(towers: Towers, path: Path) -> None:
     try:
-        open_clip.factory.load_checkpoint(towers.model, str(path))
+        _load_resampled(towers, str(path))
     except Exception as error:  # unpickling, shapes and names each fail in their own way
         raise WeightsError(f"{path} does not fit {towers.backbone} at image size {towers.size}: {str(error)[:500]}") from error
+
+
+def _load_resampled(towers: Towers, path: str) -> None:
+    """Load a checkpoint of the size of *towers*, or of the published size: timm resamples only positions it already holds."""
+    visual, architecture = towers.model.visual, open_clip.get_model_config(towers.backbone)
+    try:
+        open_clip.factory.load_checkpoint(towers.model, path)
+    except RuntimeError:
+        if architecture is None or not hasattr(visual, "set_input_size"):
+            raise
+        visual.set_input_size(architecture["vision_cfg"]["image_size"])
+        open_clip.factory.load_checkpoint(towers.model, path)
+        visual.set_input_size(towers.size)
 
 
 def _lite0_minilm(size: int) -> Towers:
@@ -193,7 +210,7 @@ def _join_by_class_names(towers: Towers, classifier_CF: torch.Tensor) -> None:
     model = towers.model.eval()
     model.text.proj.weight.copy_(torch.eye(EMBEDDING_SIZE))
     ids = torch.tensor([encoding.ids for encoding in towers.tokenizer.encode_batch(list(open_clip.IMAGENET_CLASSNAMES))])
-    name_CD = model.encode_text(towers.trim(ids), normalize=True)
+    name_CD = encode_text(model, ids)
     head_DF = (name_CD - name_CD.mean(0)).T @ (classifier_CF - classifier_CF.mean(0))
     model.visual.head.proj.weight.copy_(HEAD_NORM * head_DF / head_DF.norm())
     model.train()
