@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 _LONGEST = 240
-_INK, _MUTED, _LINE = "#010101", "#020202", "#030303"
-_SERIES = ["#040404", "#050505", "#060606", "#070707", "#080808", "#090909"]
+INK, MUTED, LINE = "#010101", "#020202", "#030303"
+SERIES = ["#040404", "#050505", "#060606", "#070707", "#080808", "#090909"]
 _LINES = [("-", "o"), ("--", "s"), (":", "^")]
 # matplotlib knows no style sheets: it draws in these stand-ins, which then become the page's colours, light or dark.
 _NAMES = ["ink", "muted", "line", "first", "second", "third", "fourth", "fifth", "sixth"]
-_COLOURS = dict(zip([_INK, _MUTED, _LINE, *_SERIES], _NAMES, strict=True))
+_COLOURS = dict(zip([INK, MUTED, LINE, *SERIES], _NAMES, strict=True))
 
 
 class Quantity(str):
@@ -148,22 +148,22 @@ def curves(
             "svg.fonttype": "none",
             "svg.hashsalt": alt,
             "font.size": 8.5,
-            "text.color": _INK,
-            "axes.edgecolor": _LINE,
-            "axes.labelcolor": _MUTED,
-            "xtick.labelcolor": _MUTED,
-            "ytick.labelcolor": _MUTED,
+            "text.color": INK,
+            "axes.edgecolor": LINE,
+            "axes.labelcolor": MUTED,
+            "xtick.labelcolor": MUTED,
+            "ytick.labelcolor": MUTED,
         }
     ):
         figure = Figure(figsize=(4.3, 2.7), layout="constrained")
         axes = figure.subplots()
         for k, (name, values) in enumerate(series.items()):
-            colour, (line, marker) = _SERIES[k % len(_SERIES)], _LINES[(k + k // len(_SERIES)) % len(_LINES)]
+            colour, (line, marker) = SERIES[k % len(SERIES)], _LINES[(k + k // len(SERIES)) % len(_LINES)]
             heights = [math.nan if value is None else value for value in values]
             axes.plot(steps, heights, color=colour, linestyle=line, marker=marker, markersize=3, linewidth=1.4, label=name)
         axes.margins(y=0.14)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color=_LINE, linewidth=0.6)
+        axes.grid(axis="y", color=LINE, linewidth=0.6)
         axes.tick_params(length=0)
         axes.set_xlabel(step_name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -171,7 +171,7 @@ def curves(
         if shares:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
         if mark:
-            axes.axvline(mark[0], color=_MUTED, linewidth=0.8, zorder=0.5)
+            axes.axvline(mark[0], color=MUTED, linewidth=0.8, zorder=0.5)
             late = 2 * mark[0] > steps[0] + steps[-1]
             axes.annotate(
                 mark[1],
@@ -181,15 +181,15 @@ def curves(
                 textcoords="offset points",
                 ha="right" if late else "left",
                 va="top",
-                color=_MUTED,
+                color=MUTED,
             )
         axes.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(-0.02, 1.0), handlelength=2.6, borderaxespad=0.2)
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", transparent=True, metadata=dict.fromkeys(["Creator", "Date", "Format", "Type"]))
-    return _inline(drawn.getvalue(), alt)
+    return inline(drawn.getvalue(), alt)
 
 
-def _inline(svg: str, alt: str) -> Markup:
+def inline(svg: str, alt: str) -> Markup:
     """Matplotlib's SVG file as an element of the page: its colours, its fonts, no ids that could clash."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.S)

@@ -12,6 +12,7 @@ from tasks.knobs import as_dict, build, flat
 from trainworks.photostock.config import DataConfig, GateConfig, Precision, TrainConfig
 from workflows.photostock import photostock
 
+SWEEP = {"space", "trials", "parallel", "sampler"}
 SECTIONS = (DataConfig, TrainConfig, GateConfig)
 EXPERIMENTS = sorted(Path(__file__).parents[2].glob("experiments/photostock/*.yaml"))
 
@@ -56,7 +57,7 @@ def test_experiment_files_load(path):
         names = {f.name: f.type for f in fields(section)}
         own = {name: chosen.pop(name) for name in list(chosen) if name in names}
         section(**{name: type(getattr(section(), name))(value) for name, value in own.items()})
-    assert chosen.keys() <= {"source", "release_to"}
+    assert chosen.keys() <= {"source", "release_to", "train_on"} | SWEEP
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,14 @@ def test_experiment_files_load(path):
         (TrainConfig, {"weight_decay": 2.0}, "train.weight_decay = 2.0: must be at most 1"),
         (TrainConfig, {"image": "shortest(96)"}, "image: does not end in a square"),
         (TrainConfig, {"augment_image": "flop"}, "augment_image: unknown 'flop'.*did you mean 'flip'"),
+        (TrainConfig, {"augment_text": "shuffle_tags > drop_tags(0.3)"}, "augment_text: drop_tags must come before shuffle_tags"),
         (TrainConfig, {"tune": "*.head"}, "tune: expected pattern=factor"),
+        (TrainConfig, {"tune": "*=1@9", "epochs": 4}, "tune: .*9.*4"),
+        (TrainConfig, {"loss": "clop"}, "loss: unknown 'clop'.*did you mean 'clip'"),
+        (TrainConfig, {"loss": "clip + distill", "weights": "random"}, "train.loss = .*knows nothing worth keeping"),
+        (TrainConfig, {"average": "wise", "weights": "random"}, "train.average = 'wise': .*knows nothing worth keeping"),
+        (TrainConfig, {"average": "emma(0.9)"}, "average: unknown 'emma'.*did you mean 'ema'"),
+        (DataConfig, {"subsample": "contributors(3)"}, "subsample: unknown 'contributors'.*did you mean 'contributor'"),
         (DataConfig, {"prompt": "{titel}"}, "prompt: .*titel.*did you mean 'title'"),
         (DataConfig, {"gallery": 3}, "data.gallery = 3: must be at least 10"),
         (GateConfig, {"min_recall": 1.5}, "gate.min_recall = 1.5: must be at most 1"),

@@ -1,0 +1,76 @@
+"""A sweep as Flyte sees it: rounds of mapped trials that may fail, one form, and an experiment file that fits."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from flytekit.configuration import Image, ImageConfig, SerializationSettings
+from flytekit.core.context_manager import ExecutionState, FlyteContextManager
+from flytekit.types.directory import FlyteDirectory
+
+from tasks import sweep as tasks
+from trainworks import space
+from trainworks.photostock.config import DataConfig, TrainConfig
+from workflows.sweep import sweep
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # flytekit's own
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def nodes():
+    """The nodes of five trials in rounds of two, as a cluster would get them."""
+    image = Image(name="default", fqn="image", tag="1")
+    settings = SerializationSettings(
+        image_config=ImageConfig(image, [Image("cpu", "cpu", "1"), Image("gpu", "gpu", "1")]), project="p", domain="d", version="1"
+    )
+    context = FlyteContextManager.current_context()
+    remote = context.new_execution_state().with_params(mode=ExecutionState.Mode.TASK_EXECUTION)
+    with FlyteContextManager.with_context(context.with_serialization_settings(settings).with_execution_state(remote)) as context:
+        inputs = {
+            **vars(TrainConfig()),
+            "space": "epochs = uniform(1, 9)",
+            "sampler": tasks.Sampler.TPE,
+            "dataset": FlyteDirectory("s3://nowhere/dataset"),
+            "shards": [FlyteDirectory("s3://nowhere/shard")],
+            "trials": 5,
+            "parallel": 2,
+        }
+        return tasks.search.compile_into_workflow(context, tasks.search._task_function, **inputs).nodes
+
+
+def test_each_round_waits_for_the_last_one(nodes):
+    """Ask, try, ask, …: the last round is for the rest. Folders on S3 are handed on unread."""
+    names = [node.id for node in nodes]
+    before = {node.id: set(node.upstream_node_ids) for node in nodes}
+    assert len(nodes) == 6
+    for number, name in enumerate(names[1:], 1):
+        assert names[number - 1] in before[name]
+
+
+def test_a_lost_machine_costs_its_trial_only(nodes):
+    """Every round of trials is content with no success at all."""
+    rounds = [node.array_node.to_flyte_idl() for node in nodes if node.array_node]
+    assert [(each.HasField("min_success_ratio"), each.min_success_ratio) for each in rounds] == [(True, 0.0)] * 3
+
+
+@pytest.mark.slow
+def test_listing_the_sweep_needs_no_heavy_package():
+    """What pyflyte run --help and register do first."""
+    code = "import workflows.sweep, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = set(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+    assert not loaded & {"torch", "open_clip", "pytorch_lightning", "transformers", "onnxruntime", "matplotlib", "optuna"}
+
+
+def test_the_experiment_file_is_a_sweep():
+    """Every line is an input of the workflow, and its space can be searched."""
+    chosen = yaml.safe_load((ROOT / "experiments" / "photostock" / "sweep.yaml").read_text())
+    assert chosen.keys() <= sweep.python_interface.inputs.keys()
+    kinds = sweep.python_interface.inputs
+    known = {name: kinds[name](value) for name, value in chosen.items()}
+    train = TrainConfig(**{name: value for name, value in known.items() if name in vars(TrainConfig())})
+    DataConfig(**{name: value for name, value in known.items() if name in vars(DataConfig())})
+    assert set(space.parse(known["space"], train)) == {"learning_rate", "weight_decay", "average"}

@@ -1,0 +1,58 @@
+"""A sweep: which knobs of PhotoStock's training find the most, judged on the validation gallery.
+
+pyflyte run workflows/sweep.py sweep --space "learning_rate = log(1e-4, 1e-2); weight_decay = 0 | 0.05 | 0.2" --trials 8
+pyflyte run workflows/sweep.py sweep --inputs-file experiments/photostock/sweep.yaml
+"""
+
+from functools import partial
+
+from flytekit import map_task, workflow
+
+from tasks import photostock
+from tasks import sweep as tasks
+from tasks.knobs import as_dict, flat
+from trainworks.photostock.config import DataConfig, TrainConfig
+
+
+@workflow
+@flat(as_dict, data=DataConfig, train=TrainConfig)
+def sweep(
+    data: dict,
+    train: dict,
+    source: str = "sample",
+    space: str = "learning_rate = log(1e-4, 1e-2); weight_decay = 0 | 0.05 | 0.2",
+    trials: int = 8,
+    parallel: int = 4,
+    sampler: tasks.Sampler = tasks.Sampler.TPE,
+) -> tasks.Swept:
+    """Tune knobs of training; deliver a table of the trials, the winner as an experiment file, and a page with plots.
+
+    The same command again goes on where the last one was stopped, and with more trials where it ended.
+
+    Args:
+        source: sample, a folder, a catalogue file (CSV, JSONL, parquet)
+        space: what is tried, of the knobs of training: knob = log(low, high), uniform(low, high) or choices a | b, parted by ;
+        trials: settings that are tried
+        parallel: trials of one round; the next round learns from it. Locally they run one after the other
+        sampler: random, or tpe, which draws where earlier trials were good once ten are done
+    """
+    checked = tasks.check(**data, **train, source=source, space=space, trials=trials, parallel=parallel)
+    start = photostock.untouched(
+        backbone=train["backbone"],
+        weights=train["weights"],
+        weights_digest=checked.weights_digest,
+        image=train["image"],
+        seed=train["seed"],
+    )
+
+    rows = photostock.acquire(source=source)
+    shards = map_task(partial(photostock.prepare, stored_size=data["stored_size"]))(rows=rows)
+    looks = map_task(partial(photostock.embed, start=start, image=train["image"], by_look=checked.by_look))(shard=shards)
+    dataset = photostock.curate(shards=shards, embeddings=looks, by_look=checked.by_look, **data)
+
+    asked, answered = tasks.search(dataset=dataset, shards=shards, space=space, sampler=sampler, trials=trials, parallel=parallel, **train)
+    # A backbone that cannot be had must stop the run before a picture is touched.
+    start >> rows
+    return tasks.conclude(
+        asked=asked, answered=answered, dataset=dataset, shards=shards, source=source, space=space, sampler=sampler, **data, **train
+    )
