@@ -18,6 +18,7 @@ FACTS = {
     "data": "fingerprint",
     "packages": {"numpy": "2"},
     "seed": 1,
+    "seconds": {"finetune": 4.2},
     "verdict": {"passed": True, "gates": []},
 }
 

@@ -19,7 +19,7 @@ from trainworks.release import Pointer, current, release
 def make(folder, content="weights", recall=0.5):
     """A toy bundle whose one gate asks for a recall of 0.4."""
     verdict = gates.verdict([gates.Gate("recall", recall, 0.4, "R@10")])
-    facts = {"config": {}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "verdict": verdict}
+    facts = {"config": {}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "seconds": {}, "verdict": verdict}
     bundle.write(folder, {}, {"model.onnx": content, "deep/README.md": "# card"}, facts)
     return folder
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from trainworks import manifest
 
-FACTS = frozenset({"config", "commit", "data", "packages", "seed", "verdict"})
-"""What a bundle's manifest tells besides its files: knobs, git commit, data fingerprint, versions, seed, gates."""
+FACTS = frozenset({"config", "commit", "data", "packages", "seed", "seconds", "verdict"})
+"""What a bundle's manifest tells besides its files: knobs, git commit, data fingerprint, versions, seed, seconds per stage, gates."""
 
 
 def write(out: Path, files: Mapping[str, Path], texts: Mapping[str, str], facts: Mapping[str, Any]) -> None:

@@ -1,86 +1,41 @@
-"""Evaluation asks what users ask, counts every right answer, and compares query by query."""
+"""Evaluation compares query by query: with the untouched model, and with the last release and what that was trained on."""
 
 import json
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from toy_encoders import write, write_bundle
+import toy_encoders
 
-from trainworks.photostock import evaluate
+from trainworks.photostock import evaluate, subgroups, trained_on
 from trainworks.photostock import metrics as retrieval
-
-SHELF = pd.DataFrame(
-    {
-        "id": ["a", "b", "c", "d"],
-        "caption": ["Red boat. sea", "Red boat. sea", "Blue hat", "a b c d e f"],
-        "title": ["Red boat", "Red boat", "Blue hat", ""],
-        "tags": [["Sea", "boat", "red"], ["sea", "boat"], ["hat"], []],
-        "contributor": ["Ada", "Ada", "Ben", None],
-    }
-)
 
 
 @pytest.fixture(scope="module")
-def metrics(shards, dataset, tmp_path_factory):
-    """``metrics.json`` of toy encoders on the drawn catalogue, against themselves."""
-    folder = tmp_path_factory.mktemp("evaluated")
-    bundle = write_bundle(folder / "bundle", write(folder / "encoders"))
-    out = folder / "metrics"
-    out.mkdir()
-    evaluate.evaluate(bundle, bundle, dataset, shards, out)
-    return json.loads((out / "metrics.json").read_text())
+def encoders(tmp_path_factory):
+    """The folder of toy encoders, in fp32 and int8."""
+    return toy_encoders.write(tmp_path_factory.mktemp("evaluated") / "encoders")
 
 
-def test_pictures_with_the_same_text_are_equally_right():
-    """Both red boats answer to their caption and title; a picture without a title asks nothing."""
-    kinds = evaluate.kinds_of_query(SHELF)
-    assert [items.tolist() for items in kinds["caption"].right] == [[0, 1], [0, 1], [2], [3]]
-    assert kinds["title"].texts == ["Red boat", "Red boat", "Blue hat"]
-    assert kinds["tags"].texts == ["Sea, boat, red", "sea, boat", "hat"]
+@pytest.fixture(scope="module")
+def measured(encoders, shards, dataset, tmp_path_factory):
+    """``metrics.json`` of toy encoders on the drawn catalogue against themselves, by what a release says of its training."""
+    bundle = toy_encoders.write_bundle(tmp_path_factory.mktemp("bundle") / "bundle", encoders)
+
+    def measured(release="", told=None):
+        out = tmp_path_factory.mktemp("metrics")
+        if told is not None:
+            release = str(toy_encoders.write_bundle(out / "20260131-120000-abc", encoders, trained_on=told))
+        evaluate.evaluate(bundle, bundle, dataset, shards, release, out)
+        return json.loads((out / "metrics.json").read_text())
+
+    return measured
 
 
-def test_every_picture_with_the_tags_is_a_right_answer():
-    """Whatever tags are drawn, the right answers are all pictures that have them, in any case; no query is asked twice."""
-    kinds = evaluate.kinds_of_query(SHELF)
-    have = [{tag.casefold() for tag in tags} for tags in SHELF["tags"]]
-    for kind, count in (("single tag", 1), ("two tags", 2)):
-        asked = kinds[kind]
-        assert asked.texts and len(set(asked.texts)) == len(asked.texts)
-        for text, right in zip(asked.texts, asked.right, strict=True):
-            assert len(text.split()) == count
-            assert right.tolist() == [k for k, tags in enumerate(have) if set(text.split()) <= tags]
-
-
-def test_drawn_tags_do_not_depend_on_other_rows():
-    """A grown gallery asks the old questions too."""
-    few, all_ = evaluate.kinds_of_query(SHELF[:2]), evaluate.kinds_of_query(SHELF)
-    assert set(few["single tag"].texts) <= set(all_["single tag"].texts)
-
-
-def test_kinds_that_no_picture_has_are_left_out():
-    """Without tags there are no tag queries; descriptions are asked where the dataset has them."""
-    bare = SHELF.assign(tags=[[]] * 4, description=["", None, "A hat.", ""])
-    assert list(evaluate.kinds_of_query(bare)) == ["caption", "title", "description"]
-    assert evaluate.kinds_of_query(bare)["description"].texts == ["A hat."]
-
-
-def test_slices_cover_every_picture_once(tmp_path):
-    """Caption length in words; a contributor's size counts all splits, and no contributor is a group of its own."""
-    everywhere = pa.table({"contributor": ["Ada"] * 7 + ["Ben"] + [None]})
-    pq.write_table(everywhere, tmp_path / "index.parquet")
-    found = evaluate.slices(SHELF, tmp_path)
-    assert {name: mask.tolist() for name, mask in found["caption length"].items()} == {
-        "0–4 words": [True, True, True, False],
-        "5–9 words": [False, False, False, True],
-    }
-    assert {name: np.flatnonzero(mask).tolist() for name, mask in found["contributor size"].items()} == {
-        "1–5 pictures": [2],
-        "6–20 pictures": [0, 1],
-        "unknown": [3],
-    }
+@pytest.fixture(scope="module")
+def metrics(measured):
+    """Before the first release."""
+    return measured()
 
 
 def test_a_model_against_itself_gains_nothing(metrics):
@@ -114,3 +69,36 @@ def test_the_calibration_keeps_less_the_higher_the_threshold(metrics):
     for name in ("recall", "false_positive_rate"):
         values = [point[name] for point in curve]
         assert values == sorted(values, reverse=True)
+
+
+def test_a_category_that_the_release_never_saw_is_new(measured, dataset, monkeypatch):
+    """Ellipses are new to a release that was trained on the others; each category counts who bears it."""
+    monkeypatch.setattr(subgroups, "LEAST", 2)
+    rows = pq.read_table(dataset / "index.parquet").to_pandas()
+    train, test = (rows[rows["split"] == split] for split in ("train", "test"))
+    others = [tags for tags in train["tags"] if "ellipse" not in tags]
+    found = measured(told=trained_on.summary([], others))
+    assert {tag for tag, told in found["categories"].items() if told["new"]} == {"ellipse"}
+    ellipse, in_test = found["categories"]["ellipse"], sum("ellipse" in tags for tags in test["tags"])
+    assert (ellipse["trained_on"], ellipse["release_trained_on"]) == (sum("ellipse" in tags for tags in train["tags"]), 0)
+    assert found["slices"]["category"]["new"]["queries"] == ellipse["queries"] == in_test
+
+
+def test_the_release_is_measured_on_the_same_queries(measured, dataset):
+    """The same encoders reach the same; test pictures that the release was trained on are counted."""
+    ids = pq.read_table(dataset / "index.parquet", filters=[("split", "=", "test")])["id"].to_pylist()
+    found = measured(told=trained_on.summary([*ids[:3], "elsewhere"], []))
+    release = found["release"]
+    assert release["text_to_image"] == found["finetuned"]["text_to_image"] and release["version"] == "20260131-120000-abc"
+    assert release["overlap"] == {"asked": 10, "trained_on": 3}
+    for compared in (found, *found["queries"].values(), *found["categories"].values()):
+        assert "over_release" in compared
+    assert found["over_release"]["image_to_text"]["R@1"] == {"difference": 0.0, "interval": [0.0, 0.0]}
+
+
+def test_a_release_that_cannot_be_loaded_is_told_and_stops_nobody(measured, metrics, tmp_path):
+    """The next model may be the cure: it is measured without the comparison."""
+    found = measured(release=str(tmp_path / "gone"))
+    assert found["release"].keys() == {"version", "unreadable"} and found["release"]["version"] == "gone"
+    assert found["finetuned"] == metrics["finetuned"] and "over_release" not in found
+    assert "release" not in metrics

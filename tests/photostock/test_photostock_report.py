@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from toy_run import FACTS, TITLES, VERDICT, Run, a_gate, a_run
+from toy_run import FACTS, TITLES, VERDICT, Run, a_gain, a_gate, a_run
 
 from trainworks.errors import DataError
 from trainworks.photostock import samples
@@ -101,9 +102,10 @@ def test_foreign_text_is_shown_and_never_run(tmp_path: Path) -> None:
 
 
 def test_the_headline_counts_queries_of_100(page: Page) -> None:
-    """Before, after and chance are those of the metrics, as whole queries of 100."""
+    """Before, after with its interval, and chance are those of the metrics, as whole queries of 100; the verdict comes first."""
     assert page.text.count("38 of 100 queries find their picture in the top ten") == 1
-    assert "before fine-tuning 12 after fine-tuning 38 by chance 10" in page.text
+    assert "before fine-tuning 12 after fine-tuning 29 to 48, with 95 % confidence 38 by chance 10" in page.text
+    assert page.text.index("1 of 2 gates fails") < page.text.index("before fine-tuning")
 
 
 def test_the_verdict_names_the_gate_that_fails(page: Page) -> None:
@@ -122,10 +124,12 @@ def test_a_passed_verdict_says_so(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_numbers_are_those_of_the_metrics(page: Page) -> None:
-    """Recall of both directions, every kind of query and int8 appear row by row as they were measured."""
+    """Recall of both directions, gains, kinds of query, groups of pictures and int8 appear row by row as they were measured."""
     assert "after 12.0 % 27.0 % 38.4 % 17.5 100 before 2.0 % 6.0 % 11.7 % 47 100 chance 1.0 % 5.0 % 10.0 % – –" in page.text
     assert "after 11.0 % 25.0 % 37.1 % 19 100 before 1.0 % 7.0 % 10.9 % 48.5 100" in page.text
-    assert "tags, after 6.8 % 21.8 % 33.2 % 19 97 tags, before 2.0 % 5.0 % 11.3 % 48 97" in page.text
+    assert "tags 97 11.3 % 33.2 % +21.9 (+13.9 to +29.9)" in page.text
+    assert "picture to text, MRR −1.2 (−9.2 to +6.8)" in page.text
+    assert "5–9 words 40 14.2 % 36.0 % +21.8" in page.text
     assert "text encoder ✗ left out 30.1 % 8.3 points 22.9 MB 90.4 MB" in page.text
     assert "image encoder 3.0e-07 1, 2, 3, 8" in page.text
 
@@ -187,6 +191,69 @@ def test_a_right_picture_has_a_border_and_a_tick(page: Page) -> None:
     assert "right picture at place 87" in page.text
 
 
+def released(**told: Any) -> Callable[[Any], Any]:
+    """Metrics with a last release of R@10 0.31, which had no animals."""
+
+    def change(metrics: Any) -> Any:
+        def third(group: Any) -> Any:
+            return {**group, "release": {"R@10": 0.31}, "over_release": a_gain(0.02, 0.074, 0.03)}
+
+        categories = {
+            tag: {**third(group), "release_trained_on": 28 if tag == "flag" else 0, "new": tag != "flag"}
+            for tag, group in metrics["categories"].items()
+        }
+        ways = {way: {**metrics["finetuned"][way], "R@10": 0.31} for way in metrics["finetuned"]}
+        gains = {way: a_gain(0.02, 0.074, 0.03) for way in ways}
+        return {**metrics, "release": {**ways, "version": "20260131-7", **told}, "over_release": gains, "categories": categories}
+
+    return change
+
+
+def test_the_last_release_stands_beside_the_new_model(run: Run, tmp_path: Path) -> None:
+    """In the headline and the tables; a category it never saw is marked, with what it was trained on."""
+    told = changed(run, "metrics", "metrics.json", released(overlap={"asked": 100, "trained_on": 0}), tmp_path)
+    page = page_of(told, tmp_path / "out")
+    assert "the last release 31 after fine-tuning" in page.text
+    assert "It was trained on none of the 100 test pictures of this run: the comparison is fair." in page.text
+    assert "text to picture, R@10 +26.7 (+18.7 to +34.7) +7.4 (−0.6 to +15.4)" in page.text
+    assert "animal · new 31 0 9 22.2 % 31.0 % 33.3 % +7.4 (−0.6 to +15.4) flag 28 28 11" in page.text
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (
+            {"overlap": {"asked": 40, "trained_on": 3}},
+            "It was trained on 3 of the 40 test pictures asked for, because the split has changed",
+        ),
+        ({}, "It does not tell what it was trained on"),
+    ],
+)
+def test_a_release_that_knows_the_test_is_not_trusted(run: Run, tmp_path: Path, told: Any, words: str) -> None:
+    """Numbers on pictures that it was trained on, or may have been, flatter it: the page says so."""
+    page = page_of(changed(run, "metrics", "metrics.json", released(**told), tmp_path), tmp_path / "out")
+    assert words in page.text and "flatter" in page.text
+
+
+def test_a_missing_release_is_told(run: Run, page: Page, tmp_path: Path) -> None:
+    """There is none yet, or it cannot be loaded: the page says which, and why."""
+    assert "Nothing has been released yet" in page.text
+    told = {"version": "20260131-7", "unreadable": "its manifest is damaged"}
+    broken = changed(run, "metrics", "metrics.json", lambda metrics: {**metrics, "release": told}, tmp_path)
+    words = "The last release, 20260131-7 , could not be loaded, so there is no comparison with it: its manifest is damaged"
+    assert words in page_of(broken, tmp_path / "out").text
+
+
+def test_a_mixture_of_weights_has_its_curve(run: Run, tmp_path: Path) -> None:
+    """Every share that was tried, with the one that was kept."""
+    mixed = {**run, "checkpoint": tmp_path / "checkpoint"}
+    shutil.copytree(run["checkpoint"], mixed["checkpoint"])
+    tried = [{"share": k / 10, "val_recall": recall} for k, recall in ((1, 0.2), (5, 0.4), (10, 0.4))]
+    (mixed["checkpoint"] / "mixture.json").write_text(json.dumps(tried))
+    charts = [svg["aria-label"] for svg in page_of(mixed, tmp_path / "out").all("svg") if svg.get("role") == "img"]
+    assert "Validation recall by share of the fine-tuned weights; 50 % was kept." in charts
+
+
 def test_a_changed_knob_is_marked(page: Page, run: Run, tmp_path: Path) -> None:
     """A knob that differs from its default says from what; without defaults nothing is said to have changed."""
     assert "learning_rate 0.002 (changed from 0.001) peak learning rate of factor 1" in page.text
@@ -207,7 +274,7 @@ def test_the_kept_epoch_is_named(page: Page) -> None:
     """The epoch whose weights were kept is in the text, and in what is said of the charts to those who cannot see them."""
     assert "The weights of epoch 4 were kept" in page.text and "R@10 41.0 %" in page.text
     charts = [svg for svg in page.all("svg") if svg.get("role") == "img"]
-    assert len(charts) == 2 and all("epoch 4 were kept, with R@10 41.0 %" in svg["aria-label"] for svg in charts)
+    assert len(charts) == 3 and sum("epoch 4 were kept, with R@10 41.0 %" in svg["aria-label"] for svg in charts) == 2
 
 
 def test_a_person_sees_what_the_model_saw(page: Page) -> None:
@@ -240,7 +307,7 @@ def test_the_page_can_be_read_without_seeing_it(page: Page) -> None:
 
 
 def test_a_run_without_the_optional_parts_has_a_report(run: Run, tmp_path: Path) -> None:
-    """Nothing rejected, nothing repaired, no training loss, no int8 encoder, no chosen epoch and no samples still make a page."""
+    """Nothing rejected or repaired, no training loss, int8 encoder, chosen epoch, frequent tag and samples still make a page."""
 
     def spotless(card: Any) -> Any:
         stages = [{"stage": s["stage"], "read": 1203, "kept": 1203, "rejected": {}} for s in card["stages"]]
@@ -258,7 +325,7 @@ def test_a_run_without_the_optional_parts_has_a_report(run: Run, tmp_path: Path)
     pq.write_table(nothing, bare["dataset"] / "rejected.parquet")
     bare = changed(bare, "checkpoint", "history.json", lambda h: [{**row, "train_loss": None, "best": False} for row in h[:1]], tmp_path)
     (bare["checkpoint"] / samples.FILE).unlink()
-    bare = changed(bare, "metrics", "metrics.json", lambda m: {k: v for k, v in m.items() if k != "int8"}, tmp_path)
+    bare = changed(bare, "metrics", "metrics.json", lambda m: {**m, "int8": {}, "categories": {}}, tmp_path)
     page = page_of(bare, tmp_path / "out")
     assert "read from the source 1,203 kept by acquire 1,203 kept by prepare 1,203 kept by curate 1,203" in page.text
     assert "No row needed one" in page.text and "No int8 encoders were made" in page.text and "were kept" not in page.text

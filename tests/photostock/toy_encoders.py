@@ -64,12 +64,15 @@ def write(folder: Path, int8: bool = True) -> Path:
     return folder
 
 
-def write_bundle(folder: Path, encoders: Path, recall: float = 0.5, **inference) -> Path:
+def write_bundle(folder: Path, encoders: Path, recall: float = 0.5, trained_on: dict | None = None, **inference) -> Path:
     """A bundle of *encoders*, with *inference* settings changed; its one gate asks for a recall of 0.4."""
     verdict = gates.verdict([gates.Gate("recall", recall, 0.4, "R@10")])
-    facts = {"config": {}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "verdict": verdict}
+    facts = {"config": {}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "seconds": {}, "verdict": verdict}
     files = {path.name: path for path in encoders.iterdir() if path.suffix == ".onnx" or path.name == "tokenizer.json"}
-    bundle.write(folder, files, {"inference.json": json.dumps(INFERENCE | inference)}, facts)
+    texts = {"inference.json": json.dumps(INFERENCE | inference)}
+    if trained_on is not None:
+        texts["trained_on.json"] = json.dumps(trained_on)
+    bundle.write(folder, files, texts, facts)
     return folder
 
 

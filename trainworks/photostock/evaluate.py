@@ -1,12 +1,9 @@
-"""How good the encoders that ship are: retrieval over the test gallery, against the untouched backbone."""
+"""How good the encoders that ship are: retrieval over the test gallery, against the untouched backbone and the last release."""
 
 import json
 import logging
-import zlib
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainworks import gates
+from trainworks.errors import IntegrityError
 from trainworks.photostock import dataset as data
-from trainworks.photostock import metrics
+from trainworks.photostock import metrics, predecessor, subgroups, trained_on
 from trainworks.photostock.config import GateConfig
+from trainworks.photostock.queries import Queries, kinds_of_query
 from trainworks.photostock.search import Encoders
 
 log = logging.getLogger(__name__)
@@ -28,38 +27,42 @@ SHOWN = 8
 INT8_LOSS, INT8_SIZE = 0.005, 0.5
 """R@10 an 8-bit encoder may lose, and share of the fp32 file it may have, and still ship."""
 
+WAYS = ("text_to_image", "image_to_text")
 
-def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], out: Path) -> None:
+
+def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], release: str, out: Path) -> None:
     """Write ``metrics.json`` and ``answers.parquet``: the ONNX files of *encoders* and *baseline* on the test split.
 
-    Pictures, preprocessing, prompt and tokens go through the serving module, as in production. Each set of numbers
-    is that of ``metrics.summary``, each ``paired`` one that of ``metrics.paired``: fine-tuned less untouched.
+    *release* is the version to compare with, a folder or ``s3://`` URI, or ``""``; one that cannot be loaded is told as
+    ``unreadable``. Pictures, preprocessing, prompt and tokens go through the serving module, as in production. Each set of
+    numbers is that of ``metrics.summary``; ``paired`` and ``over_release`` are those of ``metrics.paired``: fine-tuned less
+    untouched, and fine-tuned less release. A category is a tag that enough test pictures bear; it is new if no training
+    picture of the release bore it.
     """
     rows = data.index(dataset, "test")
     pictures = [picture for _, picture in sorted(data.pictures(rows, shards))]
     queries = kinds_of_query(rows)
-    finetuned, untouched = _answers(encoders, pictures, queries), _answers(baseline, pictures, queries)
-    after, before = ({kind: answers.retrieve(kind) for kind in queries} for answers in (finetuned, untouched))
-    after_text, before_text = finetuned.retrieve_captions(), untouched.retrieve_captions()
-    found = {
+    models = {name: _answers(str(folder), pictures, queries) for name, folder in (("finetuned", encoders), ("baseline", baseline))}
+    last, told = _last_release(release, models, pictures, queries)
+    by_kind = {kind: {name: answers.retrieve(kind) for name, answers in models.items()} for kind in queries}
+    captions = {name: answers.retrieve_captions() for name, answers in models.items()}
+    if told:
+        last["overlap"] = trained_on.overlap(rows["id"], told)
+    whole = dict(zip(WAYS, (_compared(by_kind["caption"]), _compared(captions)), strict=True))
+    found: dict[str, Any] = {
         "gallery": {"pictures": len(rows), "captions": rows["caption"].nunique()},
         "chance": metrics.chance(len(rows)),
-        "finetuned": {"text_to_image": metrics.summary(after["caption"]), "image_to_text": metrics.summary(after_text)},
-        "baseline": {"text_to_image": metrics.summary(before["caption"]), "image_to_text": metrics.summary(before_text)},
-        "paired": {
-            "text_to_image": metrics.paired(after["caption"], before["caption"]),
-            "image_to_text": metrics.paired(after_text, before_text),
-        },
-        "queries": {kind: _compared(after[kind], before[kind]) for kind in queries},
-        "slices": {
-            name: {group: _compared(after["caption"].take(chosen), before["caption"].take(chosen)) for group, chosen in groups.items()}
-            for name, groups in slices(rows, dataset).items()
-        },
-        "calibration": metrics.calibration(finetuned.texts["caption"], finetuned.images, queries["caption"].right),
-        "int8": _int8(encoders, finetuned, _answers(encoders, pictures, {"caption": queries["caption"]}, int8=True)),
+        **{part: {way: both[part] for way, both in whole.items()} for part in whole["text_to_image"] if part != "queries"},
+        "queries": {kind: _compared(both) for kind, both in by_kind.items()},
+        "slices": _slices(rows, dataset, by_kind["caption"], told),
+        "categories": _categories(rows, dataset, by_kind["caption"], told),
+        "calibration": metrics.calibration(models["finetuned"].texts["caption"], models["finetuned"].images, queries["caption"].right),
+        "int8": _int8(encoders, models["finetuned"], _answers(str(encoders), pictures, {"caption": queries["caption"]}, int8=True)),
     }
+    if last:
+        found["release"] = found.get("release", {}) | last
     (out / "metrics.json").write_text(json.dumps(found, indent=1) + "\n")
-    pq.write_table(finetuned.shown(rows, after["caption"].rank), out / "answers.parquet", compression="zstd")
+    pq.write_table(models["finetuned"].shown(rows, by_kind["caption"]["finetuned"].rank), out / "answers.parquet", compression="zstd")
 
 
 def verdict(evaluated: Path, config: GateConfig) -> dict:
@@ -75,81 +78,58 @@ def verdict(evaluated: Path, config: GateConfig) -> dict:
     )
 
 
-@dataclass(frozen=True)
-class Queries:
-    """Texts of one kind, and for each the positions of all pictures that are right answers."""
-
-    texts: list[str]
-    right: list[np.ndarray]
+Compared = Mapping[str, metrics.Retrieval]
+"""Model → what it found: finetuned, baseline and, after a first release, release; all for the same queries."""
 
 
-def kinds_of_query(rows: pd.DataFrame) -> dict[str, Queries]:
-    """Each kind of query that the test pictures *rows* have: each picture's own texts, and tags as people type them."""
-    texts = {"caption": rows["caption"], "title": rows["title"], "tags": rows["tags"].map(", ".join)}
-    if "description" in rows:
-        texts["description"] = rows["description"].fillna("")
-    kinds = {kind: _same_text(found) for kind, found in texts.items()}
-    kinds |= {"single tag": _tagged(rows, 1), "two tags": _tagged(rows, 2)}
-    return {kind: queries for kind, queries in kinds.items() if queries.texts}
+def _last_release(uri: str, models: dict[str, "_Answers"], pictures: list[bytes], queries: dict[str, Queries]) -> tuple[dict, dict | None]:
+    """Add the release at *uri* to *models*; gives what is said of it, and what it was trained on, where that is known."""
+    if not uri:
+        return {}, None
+    version = uri.rpartition("/")[2]
+    try:
+        told = predecessor.told(uri)
+        models["release"] = _answers(uri, pictures, queries)
+    except IntegrityError as error:
+        log.warning("no comparison with the last release: %s", error)
+        return {"version": version, "unreadable": str(error)}, None
+    return {"version": version}, told
 
 
-def _same_text(texts: pd.Series) -> Queries:
-    """A query for every picture with a text; pictures with the same text are equally right."""
-    labels = np.unique(texts, return_inverse=True)[1]
-    asked = np.flatnonzero(texts != "")
-    return Queries(texts.iloc[asked].tolist(), metrics.same_label(labels[asked], labels))
+def _slices(rows: pd.DataFrame, dataset: Path, found: Compared, told: dict | None) -> dict[str, dict[str, dict]]:
+    """Recall by caption of each group of test pictures; after a release also of its new and its known categories."""
+    groups = subgroups.slices(rows, dataset)
+    if told and (novelty := subgroups.by_novelty(subgroups.categories(rows["tags"]), told["tags"])):
+        groups = {"category": novelty, **groups}
+    return {name: {group: _compared(_taken(found, mask)) for group, mask in masks.items()} for name, masks in groups.items()}
 
 
-def _tagged(rows: pd.DataFrame, count: int) -> Queries:
-    """The distinct combinations of *count* tags, one drawn from each picture; every picture with all of them is right.
-
-    The draw is a hash of id and tag: neither frequent nor early tags are preferred, and other rows do not change it.
-    """
-    bearers: dict[str, set[int]] = defaultdict(set)
-    drawn: set[tuple[str, ...]] = set()
-    for position, (id, tags) in enumerate(zip(rows["id"], rows["tags"], strict=True)):
-        folded = {tag.casefold() for tag in tags}
-        for tag in folded:
-            bearers[tag].add(position)
-        lot = sorted((zlib.crc32(f"{id} {tag}".encode()), tag) for tag in folded)
-        if len(lot) >= count:
-            drawn.add(tuple(sorted(tag for _, tag in lot[:count])))
-    asked = sorted(drawn)
-    return Queries([" ".join(tags) for tags in asked], [np.array(sorted(set.intersection(*(bearers[t] for t in tags)))) for tags in asked])
-
-
-def slices(rows: pd.DataFrame, dataset: Path) -> dict[str, dict[str, np.ndarray]]:
-    """What the test pictures are told apart by → group → mask over *rows*; the groups cover all rows, none is empty.
-
-    A contributor's size is the number of pictures that the dataset, all splits together, has of them.
-    """
-    sizes = pq.read_table(dataset / "index.parquet", columns=["contributor"]).to_pandas()["contributor"].value_counts()
-    contributor = rows["contributor"].fillna("")
-    size = np.where(contributor == "", 0, contributor.map(sizes).fillna(0))
+def _categories(rows: pd.DataFrame, dataset: Path, found: Compared, told: dict | None) -> dict[str, dict]:
+    """Recall by caption of the pictures that bear each frequent tag, how many trained the model, and how many the release."""
+    trained = trained_on.frequencies(data.index(dataset, "train")["tags"])
+    known = told["tags"] if told else trained
     return {
-        "caption length": _bins([len(caption.split()) for caption in rows["caption"]], (0, 5, 10, 20), "words"),
-        "contributor size": {**_bins(size, (1, 6, 21, 101), "pictures"), **_present({"unknown": size == 0})},
+        tag: {
+            **_compared(_taken(found, mask)),
+            "trained_on": trained[tag],
+            **({"release_trained_on": known.get(tag, 0), "new": tag not in known} if told else {}),
+        }
+        for tag, mask in subgroups.shown(subgroups.categories(rows["tags"]), known).items()
     }
 
 
-def _bins(values: Iterable[float], edges: Sequence[int], unit: str) -> dict[str, np.ndarray]:
-    """The *values* from one edge up to the next, by name; ``5–9 words``, and the last is open: ``20+ words``."""
-    value_N = np.asarray(values)
-    bins = {f"{low}–{high - 1} {unit}": (low <= value_N) & (value_N < high) for low, high in pairwise(edges)}
-    return _present({**bins, f"{edges[-1]}+ {unit}": value_N >= edges[-1]})
+def _taken(found: Compared, chosen: np.ndarray) -> Compared:
+    return {name: retrieval.take(chosen) for name, retrieval in found.items()}
 
 
-def _present(groups: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: chosen for name, chosen in groups.items() if chosen.any()}
-
-
-def _compared(after: metrics.Retrieval, before: metrics.Retrieval) -> dict:
-    return {
-        "queries": len(after.rank),
-        "finetuned": metrics.summary(after),
-        "baseline": metrics.summary(before),
-        "paired": metrics.paired(after, before),
-    }
+def _compared(found: Compared) -> dict:
+    """The number of queries, each model's summary, and the paired differences."""
+    after = found["finetuned"]
+    result = {"queries": len(after.rank), **{name: metrics.summary(retrieval) for name, retrieval in found.items()}}
+    result["paired"] = metrics.paired(after, found["baseline"])
+    if "release" in found:
+        result["over_release"] = metrics.paired(after, found["release"])
+    return result
 
 
 @dataclass(frozen=True)
@@ -185,9 +165,9 @@ class _Answers:
         )
 
 
-def _answers(folder: Path, pictures: list[bytes], queries: dict[str, Queries], int8: bool = False) -> _Answers:
-    encoders = Encoders.load(folder, int8=int8)
-    log.info("%d pictures and their texts through %s", len(pictures), folder.name)
+def _answers(uri: str, pictures: list[bytes], queries: dict[str, Queries], int8: bool = False) -> _Answers:
+    encoders = Encoders.load(uri, int8=int8)
+    log.info("%d pictures and their texts through %s", len(pictures), uri.rpartition("/")[2])
     distinct = {text: k for k, text in enumerate(dict.fromkeys(text for kind in queries.values() for text in kind.texts))}
     embedded = encoders.texts(list(distinct))
     texts = {kind: embedded[[distinct[text] for text in found.texts]] for kind, found in queries.items()}

@@ -5,10 +5,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from trainworks import bundle, gates, manifest
+from trainworks.photostock import trained_on
 
 ENCODERS = ("image_encoder", "text_encoder")
 
+POINTS = 17
+"""Points of the calibration that inference.json carries: enough to read a threshold from."""
 
 PACKAGES = (
     "torch",
@@ -25,28 +30,51 @@ PACKAGES = (
 """Packages whose version can change a number of the report."""
 
 
-def package(encoders: Path, metrics: Path, report: Path, dataset: Path, knobs: Mapping[str, Any], out: Path) -> None:
+def package(encoders: Path, metrics: Path, report: Path, dataset: Path, checkpoint: Path, out: Path) -> None:
     """Write the bundle of one run to the empty folder *out*; an int8 encoder goes in if ``metrics.json`` says it ships.
 
-    *encoders*, *metrics*, *report* and *dataset* are the folders of those stages, *knobs* the value of every knob.
+    The others are the folders of those stages. ``inference.json`` gains what a threshold on the cosine means, and
+    ``trained_on.json`` tells the next run which tags and pictures this model knows.
     """
+    found, card, inference, verdict, ran = (
+        json.loads(path.read_text())
+        for path in (
+            metrics / "metrics.json",
+            dataset / "card.json",
+            encoders / "inference.json",
+            report / "verdict.json",
+            report / "ran.json",
+        )
+    )
     facts = {
-        "config": dict(knobs),
+        "config": ran["knobs"],
         "commit": bundle.git_commit(),
         "data": manifest.digest(dataset),
         "packages": bundle.versions(PACKAGES),
-        "seed": knobs["seed"],
+        "seed": ran["seed"],
+        "seconds": {stage["stage"]: stage["seconds"] for stage in ran["stages"]},
+        "verdict": verdict,
     }
-    found, card, inference, verdict = (
-        json.loads(path.read_text())
-        for path in (metrics / "metrics.json", dataset / "card.json", encoders / "inference.json", report / "verdict.json")
-    )
     names = [f"{name}.onnx" for name in ENCODERS]
     names += [f"{name}.int8.onnx" for name in ENCODERS if found["int8"].get(name, {}).get("ships")]
-    files = {name: encoders / name for name in (*names, "tokenizer.json", "inference.json")}
-    files |= {"metrics.json": metrics / "metrics.json", "report.html": report / "report.html"}
-    readme = _model_card(found, card, inference, verdict, facts, names)
-    bundle.write(out, files, {"README.md": readme}, {**facts, "verdict": verdict})
+    files = {name: encoders / name for name in (*names, "tokenizer.json")}
+    files |= {"metrics.json": metrics / "metrics.json", "report.html": report / "report.html", "history.json": checkpoint / "history.json"}
+    trained = pq.read_table(dataset / "index.parquet", columns=["id", "tags"], filters=[("split", "=", "train")])
+    texts = {
+        "README.md": _model_card(found, card, inference, verdict, facts, names),
+        "inference.json": json.dumps(inference | {"calibration": _calibration(found)}, indent=1) + "\n",
+        trained_on.FILE: json.dumps(trained_on.summary(trained["id"].to_pylist(), trained["tags"].to_pylist()), ensure_ascii=False) + "\n",
+    }
+    bundle.write(out, files, texts, facts)
+
+
+def _calibration(metrics: dict) -> dict[str, Any]:
+    """At most POINTS of the measured thresholds, evenly spaced from the lowest to the highest, and the gallery they hold for."""
+    points = metrics["calibration"]
+    count = min(POINTS, len(points))
+    chosen = [points[i * (len(points) - 1) // max(1, count - 1)] for i in range(count)]
+    rounded = [{name: float(f"{value:.4g}") for name, value in point.items()} for point in chosen]
+    return {"gallery": metrics["gallery"]["pictures"], "points": rounded}
 
 
 def _model_card(metrics: dict, card: dict, inference: dict, verdict: dict, facts: Mapping[str, Any], names: list[str]) -> str:

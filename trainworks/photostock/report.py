@@ -9,15 +9,14 @@ import pyarrow.parquet as pq
 
 from trainworks.config import meanings
 from trainworks.errors import DataError
-from trainworks.photostock import samples
+from trainworks.photostock import results, samples
 from trainworks.photostock.config import DataConfig, GateConfig, TrainConfig
 from trainworks.photostock.pictures import credits, seen, thumbnails
-from trainworks.report import Bars, Mark, Quantity, Table, cell, curves, interval, megabytes, percent, render, seconds, short
+from trainworks.report import Mark, Quantity, Table, cell, curves, interval, percent, render, seconds, short
 
 EXAMPLES = 8
 MISSES = 6
 _LONG_TABLE = 12
-_RECALLS = ("R@1", "R@5", "R@10")
 
 
 def report(
@@ -30,7 +29,7 @@ def report(
     facts: Mapping[str, Any],
     out: Path,
 ) -> None:
-    """Write ``report.html``, one self-contained page, and ``verdict.json`` into the folder *out*.
+    """Write ``report.html``, one self-contained page, ``verdict.json`` and ``ran.json``, the *facts*, into the folder *out*.
 
     *verdict* is that of ``trainworks.gates``. *facts* are those of the run: ``knobs`` and perhaps their
     ``defaults`` (name → plain value), ``stages`` (``[{"stage", "seconds"}, …]``, perhaps with ``cached``), ``commit``,
@@ -54,9 +53,10 @@ def report(
         chance=measured["chance"]["R@10"],
         interval=interval(after["R@10"], after["queries"]),
         measured=measured,
-        recall=_recall(measured),
-        int8=_int8(measured.get("int8") or {}),
+        release=measured.get("release"),
+        told=_told(measured),
         learning=_learning(_json(checkpoint / "history.json")),
+        mixture=results.mixture(_json(checkpoint / "mixture.json")) if (checkpoint / "mixture.json").exists() else None,
         seen=trained_on,
         examples=chosen,
         misses=misses,
@@ -67,12 +67,13 @@ def report(
         ran=_ran(facts, _json(checkpoint / "groups.json")),
         facts=facts,
         inference=_json(encoders / "inference.json"),
-        parity=_parity(_json(encoders / "parity.json")),
+        parity=results.parity(_json(encoders / "parity.json")),
         credits=credits([*pictures.values(), *trained_on]),
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.html").write_text(page, encoding="utf-8")
     (out / "verdict.json").write_text(json.dumps(verdict, indent=1, sort_keys=True) + "\n")
+    (out / "ran.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
 
 
 def examples(answers: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
@@ -99,44 +100,18 @@ def _gates(verdict: Mapping[str, Any]) -> Table:
     return Table("What the model had to reach", ["Gate", "What it measures", "Value", "Bound", "Result"], rows)
 
 
-def _recall(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """The chart and the tables of recall, after and before fine-tuning."""
-    models = {"after": "finetuned", "before": "baseline"}
-
-    def table(caption: str, rows: Sequence[tuple[str, Mapping[str, Any]]], head: str = "Fine-tuning") -> Table:
-        cells = [[name, *(percent(row[k]) for k in _RECALLS), row.get("median_rank"), row.get("queries")] for name, row in rows]
-        return Table(caption, [head, *_RECALLS, "Median rank", "Queries"], cells)
-
-    def directions(key: str) -> list[tuple[str, Mapping[str, Any]]]:
-        return [*((name, measured[model][key]) for name, model in models.items()), ("chance", measured["chance"])]
-
-    to_image = directions("text_to_image")
-    series = [name for name, _ in to_image]
-    kinds = [(f"{kind}, {name}", both[model]) for kind, both in measured["queries"].items() for name, model in models.items()]
+def _told(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables and charts of what was measured."""
+    categories = measured.get("categories")
     return {
-        "chart": Bars("Text to picture: queries that find their picture", series, {k: [row[k] for _, row in to_image] for k in _RECALLS}),
-        "to_image": table("Text to picture", to_image),
-        "to_text": table("Picture to text", directions("image_to_text")),
-        "kinds": table("Text to picture, by kind of query", kinds, head="Query"),
+        **results.recall(measured),
+        "gains": results.gains(measured),
+        "kinds": results.groups("By kind of query", "Query", measured["queries"]),
+        "slices": [results.groups(f"By {name}", name.capitalize(), groups) for name, groups in measured["slices"].items()],
+        "categories": results.groups("By tag of the picture", "Tag", categories) if categories else None,
+        "calibration": results.calibration(measured["calibration"]),
+        "int8": results.int8(measured["int8"]),
     }
-
-
-def _int8(encoders: Mapping[str, Any]) -> Table | None:
-    head = ["Encoder in int8", "In the bundle", "R@10", "Lost", "Size", "Size in fp32"]
-    rows: list[list[object]] = []
-    for name, encoder in encoders.items():
-        ships, lost = Mark(encoder["ships"], "ships" if encoder["ships"] else "left out"), Quantity(f"{100 * encoder['loss']:.1f} points")
-        sizes = megabytes(encoder["bytes"]), megabytes(encoder["fp32_bytes"])
-        rows.append([name.replace("_", " "), ships, percent(encoder["R@10"]), lost, *sizes])
-    return Table("Smaller encoders", head, rows) if rows else None
-
-
-def _parity(parity: Mapping[str, Any]) -> Table:
-    rows = [
-        [name.replace("_", " "), Quantity(f"{found['max_abs']:.1e}"), Quantity(", ".join(map(str, found["batches"])))]
-        for name, found in parity.items()
-    ]
-    return Table("The shipped encoders against the trained model", ["Encoder", "Largest difference", "Batch sizes tried"], rows)
 
 
 def _learning(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -151,10 +126,10 @@ def _learning(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return [row[name] for row in history]
 
     losses = {"training": column("train_loss"), "validation": column("val_loss")}
-    recalls = {name: column(f"val_{name}") for name in reversed(_RECALLS)}
+    recalls = {name: column(f"val_{name}") for name in reversed(results.RECALLS)}
     numbers = ("epoch", "step", "train_loss", "val_loss", "learning_rate")
-    rows = [[*(row[name] for name in numbers), *(percent(row[f"val_{name}"]) for name in _RECALLS)] for row in history]
-    head = ["Epoch", "Step", "Training loss", "Validation loss", "Learning rate", *_RECALLS]
+    rows = [[*(row[name] for name in numbers), *(percent(row[f"val_{name}"]) for name in results.RECALLS)] for row in history]
+    head = ["Epoch", "Step", "Training loss", "Validation loss", "Learning rate", *results.RECALLS]
     return {
         "best": best,
         "loss": curves(f"Training and validation loss {words}", epochs, losses, step_name="epoch", mark=mark),
