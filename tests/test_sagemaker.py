@@ -334,7 +334,7 @@ def test_sagemaker_trains_what_the_workflow_would(serve, shards, dataset, tmp_pa
 
     from trainworks.photostock.train import finetune
 
-    finetune(untouched, dataset, shards, config, tmp_path / "logs", here)
+    finetune(untouched, dataset, shards, config, tmp_path / "logs", here, tmp_path / "resume")
     manifest.write(here)
     assert manifest.digest(there) == manifest.digest(here)
     [run] = fake.jobs.values()

@@ -5,7 +5,8 @@
     TrainworksError
     ├── DataError            a source, a shard or a split that no model can be trained on
     ├── WeightsError         pretrained weights that cannot be had or do not fit
-    ├── TrainingError        training cannot go on (a loss that is not finite)
+    ├── TrainingError        training cannot go on (a loss or a gradient that is not finite)
+    ├── Interrupted          SIGTERM stopped a training; run again, it goes on from its checkpoint
     ├── ParityError          an exported encoder answers differently from the model it came from
     ├── IntegrityError       a file is not the one its manifest names
     ├── StorageError         a store such as S3 that cannot be reached, read or written
@@ -30,6 +31,10 @@ class WeightsError(TrainworksError):
 
 class TrainingError(TrainworksError):
     """Training cannot go on."""
+
+
+class Interrupted(TrainworksError):
+    """SIGTERM stopped a training; run again, it goes on from its checkpoint."""
 
 
 class ParityError(TrainworksError):

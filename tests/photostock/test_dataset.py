@@ -73,6 +73,20 @@ def test_two_loaders_agree_and_epochs_differ(tokenizer):
     assert one != epoch_of(other, tokenizer)
 
 
+@pytest.mark.parametrize("given", [0, 1, 2, 3, 5, 6])
+def test_a_new_loader_goes_on_where_another_stopped(tokenizer, given):
+    """After any number of batches, in the middle of an epoch and at its end: the rest is the same, and so are the pictures named."""
+    loader, rest = pairs(10, tokenizer), pairs(10, tokenizer)
+    batches = [batch for _ in range(3) for batch in loader]
+    rest.load_state_dict({"given": given})
+    goes_on = [batch for _ in range(3 - given // 3) for batch in rest]
+    assert len(goes_on) == 9 - given
+    for step, (batch, expected) in enumerate(zip(goes_on, batches[given:], strict=True), start=given):
+        assert batch.image.equal(expected.image) and batch.text.equal(expected.text)
+        assert rest.ids_of(step) == [f"p{number}" for number in batch.image[:, 0, 0, 0].tolist()]
+    assert rest.state_dict() == loader.state_dict() == {"given": 9}
+
+
 def test_a_batch_brings_one_tag_of_each_picture_that_has_any(tokenizer):
     """Which picture has which of the drawn tags counts all its tags, not only the one it drew; a picture without tags has none."""
     for batch in pairs(8, tokenizer, loss="clip + tags"):

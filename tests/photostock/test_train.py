@@ -11,6 +11,8 @@ from trainworks import manifest
 from trainworks.errors import LanguageError, TrainingError
 from trainworks.photostock import towers, train
 from trainworks.photostock.config import Precision, TrainConfig
+from trainworks.photostock.finetuner import Finetuner
+from trainworks.photostock.inputs import Inputs
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Lightning's and timm's own
 
@@ -34,7 +36,7 @@ def run(untouched, shards, dataset, tmp_path_factory):
     def run(**changed):
         out = tmp_path_factory.mktemp("run")
         monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(out / "artifacts"))
-        train.finetune(untouched, dataset, shards, TrainConfig(**{**KNOBS, **changed}), out / "logs", out)
+        train.finetune(untouched, dataset, shards, TrainConfig(**{**KNOBS, **changed}), out / "logs", out, out / "resume")
         return out
 
     yield run
@@ -162,7 +164,41 @@ def test_a_loss_that_is_not_finite_stops_the_run(shards, dataset, tmp_path):
     manifest.write(tmp_path)
     (tmp_path / "out").mkdir()
     with pytest.raises(TrainingError, match=r"loss is nan at epoch 1, step 0: lower train.learning_rate \(now 0.01\)"):
-        train.finetune(tmp_path, dataset, shards, TrainConfig(**KNOBS), tmp_path / "logs", tmp_path / "out")
+        train.finetune(tmp_path, dataset, shards, TrainConfig(**KNOBS), tmp_path / "logs", tmp_path / "out", tmp_path)
+
+
+def test_an_infinite_gradient_stops_the_run_with_its_pictures(untouched, dataset, shards, tmp_path, monkeypatch):
+    """Clipping would turn it into weights that are not numbers; the message names the pictures, and the weights are as they were."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path / "artifacts"))
+    model = towers.read(untouched)
+    config = TrainConfig(**{**KNOBS, "tune": "*=1", "loss": "clip + distill"})
+    inputs = Inputs(model, untouched, dataset, shards, config, tmp_path)
+    tuner = Finetuner(model, config, steps=8)
+    before = {name: value.clone() for name, value in tuner.state_dict().items()}
+    model.model.text.proj.weight.register_hook(lambda gradient: gradient * float("inf"))
+    trainer = train._trainer(config, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    with pytest.raises(TrainingError, match=r"norm of the gradient is (inf|nan) at epoch 1, step 0") as stopped:
+        trainer.fit(tuner, inputs.pairs, inputs.gallery)
+    assert f"the pictures of this step were {', '.join(inputs.pairs.ids_of(0))}" in str(stopped.value)
+    parameters = dict(tuner.named_parameters())
+    assert all(torch.equal(before[name], value) for name, value in tuner.state_dict().items() if name in parameters)
+
+
+def test_a_checkpoint_holds_what_training_changes(untouched, tuned):
+    """With *.head=1, *=0: the heads and the scale; of the teacher that distill needs, nothing."""
+    tuner = Finetuner(towers.read(untouched), TrainConfig(**{**KNOBS, "loss": "clip + distill"}), steps=8)
+    assert tuner.learning == {"model.logit_scale", "model.visual.head.proj.weight", "model.text.proj.weight"}
+    assert not any("teacher" in name for name in tuner.state_dict())
+
+
+def test_all_that_training_changes_is_in_a_checkpoint(untouched, run):
+    """Weights and batch-norm statistics, where everything learns."""
+    before = load_file(untouched / "weights.safetensors")
+    after = load_file(run(tune="image=0.1, *=0", epochs=1) / "weights.safetensors")
+    moved = {f"model.{name}" for name in before if not torch.equal(before[name], after[name])}
+    tuner = Finetuner(towers.read(untouched), TrainConfig(**{**KNOBS, "tune": "image=0.1, *=0"}), steps=8)
+    assert moved <= tuner.learning
+    assert any("running_mean" in name for name in moved)
 
 
 def test_what_would_train_nothing_is_refused(run):

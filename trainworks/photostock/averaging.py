@@ -45,6 +45,15 @@ def parse(text: str) -> Average:
     return Average(ema, wise)
 
 
+def moving(decay: float) -> Callable[["Tensor", "Tensor", object], "Tensor"]:
+    """The step of an exponential moving average that keeps *decay* of itself; what does not move stays the same to the last bit."""
+
+    def moved(average: "Tensor", now: "Tensor", steps: object) -> "Tensor":
+        return average.lerp(now, 1 - decay) if average.is_floating_point() else now
+
+    return moved
+
+
 def interpolate(
     start: Mapping[str, "Tensor"], end: Mapping[str, "Tensor"], recall: Callable[[Mapping[str, "Tensor"]], float]
 ) -> tuple[dict[str, "Tensor"], list[dict[str, float]]]:

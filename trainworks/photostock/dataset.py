@@ -139,7 +139,7 @@ class PairLoader:
     Order, choice of text and augmentation are pure functions of (seed, epoch, id); each picture
     meets one text, drawn anew every epoch. The last batch is filled up from the start of the same order, so
     that no picture is left out and InfoNCE always sees as many negatives. With *with_tags* every picture that has tags
-    also draws one of them.
+    also draws one of them. ``given`` counts the batches of all epochs: a new loader that starts from it goes on with the next.
 
     Raises:
         DataError: fewer training pictures than one batch holds.
@@ -159,18 +159,36 @@ class PairLoader:
             self.records = [self.records[k] for k in wrong]
         self.images, self.encode, self.config, self.with_tags = images, encode, config, with_tags
         self.augment_image, self.augment_text = Augmentation(config.augment_image), TextAugmentation(config.augment_text, prompt)
-        self.epoch = 0
+        self.given = 0
 
     def __len__(self) -> int:
         return -(-len(self.ids) // self.config.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        self.epoch += 1
-        order = sampling.order(len(self.ids), self.config.seed, self.epoch)
+        done, first = divmod(self.given, len(self))
+        epoch = done + 1
+        for members in self._members(epoch)[first:]:
+            self.given += 1
+            images, texts = zip(*(self.pair(k, epoch, self.images[k]) for k in members), strict=True)
+            yield batch(np.stack(images), texts, self.encode)._replace(tags=self._tags(members, epoch) if self.with_tags else None)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the loader is."""
+        return {"given": self.given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there."""
+        self.given = state["given"]
+
+    def ids_of(self, step: int) -> list[str]:
+        """The pictures of the batch that follows *step* others, counted over all epochs."""
+        done, number = divmod(step, len(self))
+        return [self.ids[k] for k in self._members(done + 1)[number]]
+
+    def _members(self, epoch: int) -> np.ndarray:
+        """Positions of an *epoch*'s pictures, int64 (batches, batch_size)."""
         size = self.config.batch_size
-        for members in np.resize(order, len(self) * size).reshape(-1, size):
-            images, texts = zip(*(self.pair(k, self.epoch, self.images[k]) for k in members), strict=True)
-            yield batch(np.stack(images), texts, self.encode)._replace(tags=self._tags(members) if self.with_tags else None)
+        return np.resize(sampling.order(len(self.ids), self.config.seed, epoch), len(self) * size).reshape(-1, size)
 
     def pair(self, k: int, epoch: int, image: np.ndarray) -> tuple[np.ndarray, str]:
         """Picture *k*, given as *image*, and its text as they enter the model in *epoch*."""
@@ -178,12 +196,12 @@ class PairLoader:
         text = self.augment_text.draw(self.records[k], chance)
         return self.augment_image.apply(image, chance), text
 
-    def _tags(self, members: np.ndarray) -> Tags | None:
+    def _tags(self, members: np.ndarray, epoch: int) -> Tags | None:
         own = [list(self.records[k]["tags"]) for k in members]
         drawn = set()
         for k, tags in zip(members, own, strict=True):
             if tags:
-                drawn.add(tags[sampling.chance(self.config.seed, self.epoch, f"tag of {self.ids[k]}").integers(len(tags))])
+                drawn.add(tags[sampling.chance(self.config.seed, epoch, f"tag of {self.ids[k]}").integers(len(tags))])
         texts = sorted(drawn)
         has = np.array([[tag in tags for tag in texts] for tags in own])
         return Tags(self.encode(texts), from_numpy(has)) if texts else None

@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from trainworks.errors import TrainingError
 from trainworks.photostock import dataset as data
-from trainworks.photostock import locked, metrics, towers, tune
-from trainworks.photostock.config import TrainConfig
+from trainworks.photostock import locked, metrics, towers, trim, tune
+from trainworks.photostock.config import Pairs, TrainConfig
 from trainworks.photostock.losses import Loss, clip, initial_bias
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,11 @@ WARM_UP = 0.1
 
 MAX_SCALE = 100.0
 """The similarity scale is kept at or below this, as in Radford et al. 2021 (arXiv 2103.00020), section 2.5."""
+
+STATES = {"state_dict", "current_model_state"}
+"""Where a checkpoint of Lightning has weights: the only ones, or the averaged and the current ones."""
+
+PROGRESS = ("history", "losses", "best")
 
 
 class _Seen(NamedTuple):
@@ -36,7 +41,11 @@ class _Seen(NamedTuple):
 
 
 class Finetuner(pl.LightningModule):
-    """Trains ``towers`` in place.
+    """Trains ``towers`` in place, until the epochs are over or validation recall has not risen for ``patience`` of them.
+
+    ``history`` has a row per validation, from before training on. ``best`` are the weights that training changes, as they were in the
+    validation of the best recall (of the last epoch, if pairs are shuffled); of averaged weights the average. A checkpoint holds
+    both, and no frozen weights.
 
     Raises:
         LanguageError: ``tune`` or ``loss`` does not fit this backbone.
@@ -51,7 +60,8 @@ class Finetuner(pl.LightningModule):
         self.register_buffer("mean", torch.tensor(model.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(model.std).view(3, 1, 1), persistent=False)
         self.loss = Loss(config.loss)
-        self.teacher = copy.deepcopy(self.model).eval().requires_grad_(False) if "distill" in self.loss.terms else None
+        # In a tuple, so that it is in no state dict.
+        self.teacher = (copy.deepcopy(self.model).eval().requires_grad_(False),) if "distill" in self.loss.terms else ()
         tune.adapt(self.model, config.tune, config.epochs)
         self.optimised, self.groups = tune.groups(self.model, config.tune, config.learning_rate, config.weight_decay)
         self.bias: nn.Parameter | None = getattr(self.model, "logit_bias", None)
@@ -59,9 +69,12 @@ class Finetuner(pl.LightningModule):
         if self.starts_bias:
             self.bias = nn.Parameter(torch.zeros(()))
             self.optimised.append({"params": [self.bias], "lr": config.learning_rate, "weight_decay": 0.0, "name": "bias", "thaw": 1})
+        self.learning = self._learning()
         self.history: list[dict[str, Any]] = []
-        self.losses: list[Tensor] = []
+        self.losses: list[float] = []
         self.seen: list[_Seen] = []
+        self.validated: dict[str, Tensor] = {}
+        self.best: dict[str, Tensor] = {}
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up and cosine decay to nothing."""
@@ -89,12 +102,24 @@ class Finetuner(pl.LightningModule):
         """Token ids int64 (B, context), or the features of a locked tower, to (B, D)."""
         if text.is_floating_point():
             return locked.project(model, "text", text)
-        return model.encode_text(self.towers.trim(text), normalize=True)
+        return trim.encode_text(model, text)
+
+    def on_train_start(self) -> None:
+        """Training may start in the middle of an epoch, or be over."""
+        for teacher in self.teacher:
+            teacher.to(self.device)
+        self._thaw()
+        self.trainer.should_stop = self._is_settled()
 
     def on_train_epoch_start(self) -> None:
-        """What thaws now learns; a frozen part runs as it will be shipped: no dropout, batch norm by its stored statistics."""
+        """What thaws now learns."""
         self.losses = []
+        self._thaw()
+
+    def _thaw(self) -> None:
+        """A frozen part runs as it will be shipped: no dropout, batch norm by its stored statistics."""
         tune.thaw(self.optimised, self.current_epoch + 1)
+        self.model.train()
         for module in self.model.modules():
             parameters = list(module.parameters())
             if parameters and not any(p.requires_grad for p in parameters):
@@ -109,30 +134,47 @@ class Finetuner(pl.LightningModule):
         image, text = self.embed(self.model, batch)
         scale = self.model.logit_scale.exp()
         teacher = tagged = None
-        if self.teacher is not None:
+        for model in self.teacher:
             with torch.no_grad():
-                teacher = (*self.embed(self.teacher, batch), self.teacher.logit_scale.exp())
+                teacher = (*self.embed(model, batch), model.logit_scale.exp())
         if batch.tags is not None:
             tagged = self.embed_texts(self.model, batch.tags.text), batch.tags.has
         if self.starts_bias and self.global_step == 0:
             self.bias.data = initial_bias(image, text, scale, batch.caption)  # type: ignore[union-attr]
         found = self.loss(image, text, scale, batch.caption, bias=self.bias, teacher=teacher, tagged=tagged)
         loss = found["loss"]
-        if not loss.isfinite():
-            raise TrainingError(
-                f"the loss is {loss.item()} at epoch {self.current_epoch + 1}, step {self.global_step}: "
-                f"lower train.learning_rate (now {self.config.learning_rate}) or use train.precision=fp32"
-            )
-        self.losses.append(loss.detach())
+        self.losses.append(loss.item())
+        self._require_finite("loss", self.losses[-1])
         self.log("train_loss", loss, prog_bar=True)
         if len(self.loss.terms) > 1:
             self.log_dict({f"train_loss_{term}": found[term] for term in self.loss.terms})
         return loss
 
-    def on_train_batch_end(self, *args: Any) -> None:
-        """Keep the similarity scale in CLIP's range."""
-        with torch.no_grad():
-            self.model.logit_scale.clamp_(0, math.log(MAX_SCALE))
+    def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None) -> None:
+        """Clip the norm of the whole gradient, which must be finite: clipping would make NaN of infinity."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self._require_finite("norm of the gradient", nn.utils.clip_grad_norm_(parameters, gradient_clip_val).item())
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Keep the similarity scale in CLIP's range, before averages and checkpoints see it."""
+        super().optimizer_step(*args, **kwargs)
+        if self.model.logit_scale.requires_grad:
+            with torch.no_grad():
+                self.model.logit_scale.clamp_(0, math.log(MAX_SCALE))
+
+    def _require_finite(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            ids = self.trainer.train_dataloader.ids_of(self.global_step)  # type: ignore[union-attr]
+            raise TrainingError(
+                f"the {name} is {value} at epoch {self.current_epoch + 1}, step {self.global_step}: "
+                f"lower train.learning_rate (now {self.config.learning_rate}) or use train.precision=fp32; "
+                f"the pictures of this step were {', '.join(ids)}"
+            )
+
+    def on_validation_epoch_start(self) -> None:
+        """Keep what is validated: where weights are averaged, they are in place only until the epoch's end."""
+        if self._is_fitting():
+            self.validated = {name: value.to("cpu", copy=True) for name, value in self.state_dict().items() if name in self.learning}
 
     def validation_step(self, batch: data.Batch, batch_idx: int) -> None:
         """Embed one batch of the validation gallery."""
@@ -146,19 +188,56 @@ class Finetuner(pl.LightningModule):
         label = np.unique(said.numpy(), axis=0, return_inverse=True)[1]
         to_image = metrics.summary(metrics.ranks(text.numpy(), image.numpy(), label, label))
         to_text = metrics.summary(metrics.ranks(image.numpy(), text.numpy(), label, label))
-        loss = clip(image, text, self.model.logit_scale.exp().cpu(), torch.from_numpy(label))
+        scale = self.validated.get("model.logit_scale", self.model.logit_scale.detach().cpu()).exp()
+        loss = clip(image, text, scale, torch.from_numpy(label))
         recall = float(np.mean([side[f"R@{k}"] for side in (to_image, to_text) for k in (1, 5, 10)]))
         # validate() before fit() is epoch 0: the untouched towers.
-        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        fitting = self._is_fitting()
         row: dict[str, Any] = {
             "epoch": self.current_epoch + 1 if fitting else 0,
             "step": self.global_step,
-            "train_loss": float(torch.stack(self.losses).mean()) if fitting else None,
+            "train_loss": float(np.mean(self.losses)) if fitting else None,
             "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"] if fitting else None,
             "val_loss": float(loss),
             **{f"val_{name}": to_image[name] for name in ("R@1", "R@5", "R@10")},
             "val_recall": recall,
         }
+        # A control is judged where it ends.
+        if fitting and (self.config.pairs is Pairs.SHUFFLED or all(recall > before["val_recall"] for before in self.history[1:])):
+            self.best = self.validated
         self.history.append(row)
+        self.trainer.should_stop = self._is_settled()
         log.info("metrics   %s", " ".join(f"{name}={value:.6g}" for name, value in row.items() if value is not None))
         self.log_dict({"val_loss": row["val_loss"], "val_R@10": to_image["R@10"], "val_recall": recall}, prog_bar=True)
+
+    def _is_fitting(self) -> bool:
+        return self.trainer.state.fn == TrainerFn.FITTING
+
+    def _is_settled(self) -> bool:
+        recalls = [row["val_recall"] for row in self.history[1:]]
+        return bool(recalls) and len(recalls) - 1 - recalls.index(max(recalls)) >= self.config.patience
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what is frozen, and add what Lightning does not know."""
+        for part in STATES & checkpoint.keys():
+            checkpoint[part] = {name: value for name, value in checkpoint[part].items() if name in self.learning}
+        checkpoint["finetuner"] = {name: getattr(self, name) for name in PROGRESS}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The frozen weights are those of the untouched model."""
+        for part in STATES & checkpoint.keys():
+            checkpoint[part] = {**self.state_dict(), **checkpoint[part]}
+        for name in PROGRESS:
+            setattr(self, name, checkpoint["finetuner"][name])
+
+    def _learning(self) -> set[str]:
+        """Names of the state dict that training changes: what is optimised, and the statistics of layers that hold some of it."""
+        optimised = {id(parameter) for group in self.optimised for parameter in group["params"]}
+
+        def changes(name: str, value: Tensor) -> bool:
+            if isinstance(value, nn.Parameter):
+                return id(value) in optimised
+            own = list(self.get_submodule(name.rpartition(".")[0]).parameters(recurse=False))
+            return not own or any(id(parameter) in optimised for parameter in own)
+
+        return {name for name, value in self.state_dict(keep_vars=True).items() if changes(name, value)}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainworks import manifest, sagemaker
-from trainworks.errors import DataError
+from trainworks.errors import DataError, Interrupted
 from trainworks.photostock.config import TrainConfig
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def main() -> int:
     base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
     try:
         train(base)
-    except SystemExit:
+    except (SystemExit, Interrupted):
         log.warning("stopped by SIGTERM, without a model")
         return STOPPED
     except Exception as error:
@@ -77,11 +77,11 @@ def train(base: Path) -> None:
     folders = [start, dataset, *(shard for shard in sorted(shards.iterdir()) if shard.is_dir())]
     for folder in folders:
         manifest.verify(folder)
-    out, logs = (_writable(base / name) for name in ("model", "output/tensorboard"))
+    out, logs, resume = (_writable(base / name) for name in ("model", "output/tensorboard", "checkpoints"))
 
     from trainworks.photostock.train import finetune
 
-    finetune(start, dataset, folders[2:], config, logs, out)
+    finetune(start, dataset, folders[2:], config, logs, out, resume)
     manifest.write(out, stage="finetune")
 
 

@@ -1,20 +1,24 @@
 """Fine-tuning: the untouched towers and a dataset in, the towers of the best validation recall out."""
 
+import hashlib
 import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar, WeightAveraging
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from trainworks import tracking
+import trainworks
+from trainworks import checkpoints, manifest, tracking
+from trainworks.errors import Interrupted, TrainingError
 from trainworks.photostock import averaging, samples, towers, tune
 from trainworks.photostock import dataset as data
 from trainworks.photostock.config import Pairs, Precision, TrainConfig
@@ -24,7 +28,19 @@ from trainworks.photostock.inputs import Inputs
 LIGHTNING_PRECISION: dict[Precision, Any] = {Precision.FP32: "32-true", Precision.BF16: "bf16-mixed"}
 
 
-def finetune(untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, logs: Path, out: Path) -> None:
+log = logging.getLogger(__name__)
+
+
+def finetune(
+    untouched: Path,
+    dataset: Path,
+    shards: list[Path],
+    config: TrainConfig,
+    logs: Path,
+    out: Path,
+    resume: Path,
+    share: Callable[[Path], object] | None = None,
+) -> None:
     """Fine-tune the checkpoint *untouched* and write the best one to *out*, with its history, parameter groups and samples.
 
     A tower that stays as it is for the whole run is run once per picture or text, and only its head trains on the result;
@@ -32,9 +48,14 @@ def finetune(untouched: Path, dataset: Path, shards: list[Path], config: TrainCo
     On CPU, the same inputs, seed, thread count and package versions give the same weights, bit for bit.
     TensorBoard's curves, samples and knobs go to *logs*.
 
+    Checkpoints go to the folder *resume*, each also to *share* if given. What is killed and run again with the same *resume*
+    goes on from the last whole one, if inputs, knobs, code and packages are the same, to the same weights, bit for bit. At the
+    end they are removed; several trainings may use one folder.
+
     Raises:
         DataError: too few pictures for one batch.
-        TrainingError: the loss is not finite.
+        TrainingError: the loss or a gradient is not finite; the best weights so far stay in the checkpoint, under ``finetuner.best``.
+        Interrupted: SIGTERM came, and a checkpoint was written.
         LanguageError: ``tune`` does not fit this backbone.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hints at hardware and products
@@ -49,22 +70,18 @@ def finetune(untouched: Path, dataset: Path, shards: list[Path], config: TrainCo
         shown = inputs.samples()
         samples.write(shown, out)
         tracking.show(loggers, "samples", np.stack([sample.pixels for sample in shown]), step=0)
-        # Lightning puts the averaged weights into full checkpoints only.
-        judged_by = "val_recall" if config.pairs is Pairs.TRUE else None  # a control is judged where it ends
-        best = ModelCheckpoint(dirpath=Path(scratch) / "best", monitor=judged_by, mode="max", save_weights_only=not average.ema)
+        files = checkpoints.Files(resume, _identity(untouched, dataset, config), share)
         callbacks = [
-            best,
-            EarlyStopping(monitor="val_recall", mode="max", patience=config.patience),
             LearningRateMonitor("step"),
             TQDMProgressBar(),
-            *([EMAWeightAveraging(decay=average.ema)] if average.ema else []),
+            *([WeightAveraging(avg_fn=averaging.moving(average.ema))] if average.ema else []),
+            checkpoints.Checkpoints(files, inputs.pairs),
         ]
-        trainer = _trainer(config, callbacks=callbacks, logger=loggers)
-        trainer.validate(tuner, inputs.gallery, verbose=False)
+        trainer = _trainer(config, callbacks=callbacks, plugins=[files], logger=loggers)
         start = {name: value.clone() for name, value in tuner.state_dict().items()}
-        trainer.fit(tuner, inputs.pairs, inputs.gallery)
+        _fit(trainer, tuner, inputs, files.newest)
         history = list(tuner.history)
-        chosen = torch.load(best.best_model_path, weights_only=True)["state_dict"]
+        chosen = {**start, **tuner.best}
         if average.wise:
             chosen = _wise(tuner, start, chosen, inputs.gallery, out)
         tuner.load_state_dict(chosen)
@@ -74,6 +91,41 @@ def finetune(untouched: Path, dataset: Path, shards: list[Path], config: TrainCo
     history = [{**row, "best": row["epoch"] == best_epoch} for row in history]
     (out / "history.json").write_text(json.dumps(history, indent=1) + "\n")
     (out / "groups.json").write_text(json.dumps(tuner.groups, indent=1) + "\n")
+    files.clear()
+
+
+def _identity(untouched: Path, dataset: Path, config: TrainConfig) -> str:
+    """A digest of all that a training depends on."""
+    code = [path.read_text() for path in sorted(Path(trainworks.__file__).parent.rglob("*.py"))]
+    made_from = [manifest.digest(untouched), manifest.digest(dataset), repr(config), torch.__version__, pl.__version__, *code]
+    return hashlib.sha256("\n".join(made_from).encode()).hexdigest()
+
+
+def _fit(trainer: pl.Trainer, tuner: Finetuner, inputs: Inputs, checkpoint: Path | None) -> None:
+    """Train from the start or, if there is one, from a *checkpoint*."""
+    if checkpoint:
+        log.info("resume    goes on from %s", checkpoint)
+    else:
+        _validate(trainer, tuner, inputs.gallery)
+    try:
+        trainer.fit(tuner, inputs.pairs, inputs.gallery, ckpt_path=checkpoint)
+    except SIGTERMException as stop:
+        raise _interrupted(tuner) from stop
+    except TrainingError:
+        log.error("stopped   the best weights so far stay with the checkpoints")
+        raise
+
+
+def _validate(trainer: pl.Trainer, tuner: Finetuner, gallery: data.Gallery) -> float:
+    """The mean recall of the weights as they are."""
+    recall = trainer.validate(tuner, gallery, verbose=False)[0]["val_recall"]
+    if trainer.received_sigterm:  # which Lightning heeds only while it fits
+        raise _interrupted(tuner)
+    return recall
+
+
+def _interrupted(tuner: Finetuner) -> Interrupted:
+    return Interrupted(f"SIGTERM stopped fine-tuning after step {tuner.global_step}: run it again, it goes on from there")
 
 
 def _trainer(config: TrainConfig, **how: Any) -> pl.Trainer:
@@ -97,7 +149,7 @@ def _wise(tuner: Finetuner, start: Mapping[str, Tensor], end: Mapping[str, Tenso
 
     def recall(weights: Mapping[str, Tensor]) -> float:
         tuner.load_state_dict(weights)
-        return trainer.validate(tuner, gallery, verbose=False)[0]["val_recall"]
+        return _validate(trainer, tuner, gallery)
 
     chosen, tried = averaging.interpolate(start, end, recall)
     (out / "mixture.json").write_text(json.dumps(tried, indent=1) + "\n")
