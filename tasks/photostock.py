@@ -1,22 +1,31 @@
 """PhotoStock's stages as Flyte tasks, in the order of the data."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from flytekit import Deck, Resources, task
+from flytekit import Deck, task
 from flytekit.types.directory import FlyteDirectory
 
+from tasks.attempts import resumable
+from tasks.deployment import ACCELERATED, CPU, GPU, LARGE, MEDIUM, SMALL, accelerator, gpu_pod
 from tasks.knobs import build, flat
-from tasks.stage import CPU, GPU, Artifact, path, paths, stage, watch
+from tasks.stage import HOURS, Artifact, path, paths, stage, watch
 from trainworks import store
 from trainworks.photostock.config import DataConfig, GateConfig, TrainConfig
 
-SMALL = Resources(cpu="1", mem="1Gi")
-MEDIUM = Resources(cpu="2", mem="4Gi")
-LARGE = Resources(cpu="4", mem="16Gi")
-ACCELERATED = Resources(cpu="8", mem="32Gi", gpu="1")
+DAYS = timedelta(days=3)
+"""Longer than any fine-tuning takes."""
+
+
+class TrainOn(Enum):
+    """Where fine-tuning runs; what it makes is the same, so its cache is too."""
+
+    GPU = "gpu"
+    CPU = "cpu"
+    SAGEMAKER = "sagemaker"
 
 
 class Checked(NamedTuple):
@@ -26,17 +35,19 @@ class Checked(NamedTuple):
     by_look: bool
 
 
-@task(requests=SMALL, container_image=CPU)
+@task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)
 @flat(build, data=DataConfig, train=TrainConfig, gate=GateConfig)
-def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, release_to: str) -> Checked:
-    """Refuse bad knobs, sources and targets before anything expensive."""
-    from trainworks import release
+def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, release_to: str, train_on: TrainOn) -> Checked:
+    """Refuse bad knobs, sources, targets and deployments before anything expensive."""
+    from trainworks import release, sagemaker
     from trainworks.photostock import catalogue, subsample, weights
 
     watch()
     store.check()
     catalogue.check(source)
     release.check_target(release_to)
+    if train_on is TrainOn.SAGEMAKER:
+        sagemaker.Deployment.from_environment()
     return Checked(weights.digest(train.weights), subsample.wants_embeddings(data.subsample))
 
 
@@ -50,7 +61,7 @@ def untouched(backbone: str, weights: str, weights_digest: str, image: str, seed
     return FlyteDirectory(str(out))
 
 
-@task(requests=MEDIUM, container_image=CPU, retries=2)
+@task(requests=MEDIUM, container_image=CPU, retries=2, timeout=HOURS, interruptible=True)
 def acquire(source: str) -> list[Artifact]:
     """The catalogue, checked, as append-only slices. Never cached: only reading tells whether a source has changed."""
     from trainworks.photostock import catalogue
@@ -62,7 +73,7 @@ def acquire(source: str) -> list[Artifact]:
     return [FlyteDirectory(store.address(folder)) for folder in kept]
 
 
-@stage("photostock.prepare", MEDIUM, many=True)
+@stage("photostock.prepare", MEDIUM, many=True, interruptible=True)
 def prepare(rows: Artifact, stored_size: int, out: Path) -> Artifact:
     """One slice's pictures: fetched, decoded, checked, upright, on white, resized, hashed."""
     from trainworks.photostock.prepare import prepare
@@ -71,7 +82,7 @@ def prepare(rows: Artifact, stored_size: int, out: Path) -> Artifact:
     return FlyteDirectory(str(out))
 
 
-@stage("photostock.embed", MEDIUM, many=True)
+@stage("photostock.embed", MEDIUM, many=True, interruptible=True)
 def embed(shard: Artifact, start: Artifact, image: str, by_look: bool, out: Path) -> Artifact:
     """One shard's pictures as the untouched image tower sees them; nothing where curation does not go *by_look*."""
     if by_look:
@@ -90,13 +101,44 @@ def curate(shards: list[Artifact], embeddings: list[Artifact], by_look: bool, da
     return FlyteDirectory(str(out))
 
 
-@stage("photostock.train", ACCELERATED, GPU)
+@stage(
+    "photostock.train",
+    ACCELERATED,
+    GPU,
+    timeout=DAYS,
+    accelerator=accelerator(),
+    pod_template=gpu_pod(),
+    interruptible=True,
+)
 def finetune(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:
     """The towers of the best validation recall."""
+    return _finetune(start, dataset, shards, train, out)
+
+
+@stage("photostock.train", LARGE, timeout=DAYS, name="finetune", interruptible=True)
+def finetune_on_cpu(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:
+    """The same where no GPU is to be had."""
+    return _finetune(start, dataset, shards, train, out)
+
+
+# Not interruptible: an evicted pod would stop its job.
+@stage("photostock.train", SMALL, timeout=DAYS, name="finetune")
+def finetune_on_sagemaker(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:
+    """The same as a SageMaker job, which this task starts and waits for."""
+    from trainworks.photostock.sagemaker_train import submit
+
+    submit(path(start), path(dataset), paths(shards), train, out)
+    return FlyteDirectory(str(out))
+
+
+def _finetune(
+    start: FlyteDirectory, dataset: FlyteDirectory, shards: list[FlyteDirectory], train: TrainConfig, out: Path
+) -> FlyteDirectory:
     from trainworks.photostock.train import finetune
 
-    logs = store.root() / "tensorboard" / f"{datetime.now():%Y%m%d-%H%M%S}"
-    finetune(path(start), path(dataset), paths(shards), train, logs, out)
+    logs, resume = store.root() / "tensorboard" / f"{datetime.now():%Y%m%d-%H%M%S}", store.root() / "resume"
+    with resumable(resume) as share:
+        finetune(path(start), path(dataset), paths(shards), train, logs, out, resume, share)
     return FlyteDirectory(str(out))
 
 
@@ -109,12 +151,20 @@ def export(checkpoint: Artifact, prompt: str, image: str, out: Path) -> Artifact
     return FlyteDirectory(str(out))
 
 
+@task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)
+def last_release(encoders: Artifact, release_to: str) -> str:
+    """The released version to compare with, named by its content. Never cached: somebody may have released since."""
+    from trainworks.photostock.predecessor import predecessor
+
+    return predecessor(release_to, path(encoders))
+
+
 @stage("photostock.evaluate", LARGE)
-def evaluate(encoders: Artifact, baseline: Artifact, dataset: Artifact, shards: list[Artifact], out: Path) -> Artifact:
-    """Retrieval on the test gallery by the ONNX files that ship, beside the untouched backbone."""
+def evaluate(encoders: Artifact, baseline: Artifact, dataset: Artifact, shards: list[Artifact], release: str, out: Path) -> Artifact:
+    """Retrieval on the test gallery by the ONNX files that ship, beside the untouched backbone and the last release."""
     from trainworks.photostock.evaluate import evaluate
 
-    evaluate(path(encoders), path(baseline), path(dataset), paths(shards), out)
+    evaluate(path(encoders), path(baseline), path(dataset), paths(shards), release, out)
     return FlyteDirectory(str(out))
 
 
@@ -156,17 +206,13 @@ def package(
     metrics: Artifact,
     report: Artifact,
     dataset: Artifact,
-    source: str,
-    data: DataConfig,
-    train: TrainConfig,
-    gate: GateConfig,
+    checkpoint: Artifact,
     out: Path,
 ) -> Artifact:
     """The bundle a service loads."""
-    from trainworks import facts
     from trainworks.photostock.package import package
 
-    package(path(encoders), path(metrics), path(report), path(dataset), facts.knobs(data, train, gate, source=source), out)
+    package(path(encoders), path(metrics), path(report), path(dataset), path(checkpoint), out)
     return FlyteDirectory(str(out))
 
 
@@ -179,7 +225,7 @@ class Delivered(NamedTuple):
     why: str
 
 
-@task(requests=SMALL, container_image=CPU, retries=2, enable_deck=True, deck_fields=())
+@task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS, enable_deck=True, deck_fields=())
 def release(bundle: Artifact, release_to: str) -> Delivered:
     """Publish the bundle; the pointer moves if every gate holds. Never cached: somebody else may have released since.
 

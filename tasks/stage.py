@@ -16,6 +16,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -24,14 +25,15 @@ from flytekit import Cache, HashMethod, Resources, task
 from flytekit.types.directory import FlyteDirectory
 
 from tasks.code import CodeOf
+from tasks.deployment import CPU
 from tasks.knobs import build, flat
 from trainworks import manifest, store
 from trainworks.config import Section
 
 os.environ.setdefault("FLYTE_LOCAL_CACHE_ENABLED", "false")
 
-CPU = "{{.image.cpu.fqn}}:{{.image.cpu.version}}"
-GPU = "{{.image.gpu.fqn}}:{{.image.gpu.version}}"
+HOURS = timedelta(hours=4)
+"""Longer than any stage but fine-tuning takes; what hangs must end some day."""
 
 
 def content(folder: FlyteDirectory | str) -> str:
@@ -54,12 +56,21 @@ def paths(folders: list[FlyteDirectory]) -> list[Path]:
     return [path(folder) for folder in folders]
 
 
-def stage(code: str, requests: Resources, image: str = CPU, retries: int = 2, many: bool = False, **more: Any) -> Callable[[Callable], Any]:
+def stage(
+    code: str,
+    requests: Resources,
+    image: str = CPU,
+    retries: int = 2,
+    timeout: timedelta = HOURS,
+    many: bool = False,
+    name: str = "",
+    **more: Any,
+) -> Callable[[Callable], Any]:
     """Make a Flyte task of a function that fills a folder ``out`` from its other inputs.
 
     The output is remembered under the task's name, its inputs' content and the code of *code*, the
-    library module behind it. Parameters that are knob sections become flat inputs. *many* marks a
-    stage that is mapped over slices.
+    library module behind it. Tasks that make the same in different places share what is remembered by one
+    *name*. Parameters that are knob sections become flat inputs. *many* marks a stage that is mapped over slices.
     """
     policy = CodeOf(code)
 
@@ -71,7 +82,9 @@ def stage(code: str, requests: Resources, image: str = CPU, retries: int = 2, ma
         def remembered(**inputs: Any) -> FlyteDirectory:
             watch()
             key = hashlib.sha256(json.dumps([policy.get_version("", None), _keyed(inputs)], sort_keys=True).encode()).hexdigest()[:20]
-            return FlyteDirectory(store.address(store.remember(function.__name__, key, lambda out: function(**inputs, out=out), many)))
+            return FlyteDirectory(
+                store.address(store.remember(name or function.__name__, key, lambda out: function(**inputs, out=out), many))
+            )
 
         visible = [p for p in inspect.signature(function).parameters.values() if p.name != "out"]
         remembered.__signature__ = inspect.Signature(visible, return_annotation=hints["return"])  # type: ignore[attr-defined]
@@ -82,6 +95,7 @@ def stage(code: str, requests: Resources, image: str = CPU, retries: int = 2, ma
             requests=requests,
             container_image=image,
             retries=retries,
+            timeout=timeout,
             **more,
         )
 

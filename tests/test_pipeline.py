@@ -55,21 +55,23 @@ def first(home):
 
 def test_the_first_run_releases_a_bundle_that_serves(home, first):
     """Every stage runs; the bundle has the files of the contract; the service loads it and finds a picture by its caption."""
-    assert {"untouched", "curate", "finetune", "export", "evaluate", "report", "package"} == set(first.ran)
+    assert {"untouched", "curate", "features", "finetune", "export", "evaluate", "report", "package"} == set(first.ran)
     pointer = current(home / "release")
     bundle = home / "release" / "versions" / pointer.version
     files = set(manifest.verify(bundle)["files"])
     assert {
         "image_encoder.onnx",
         "text_encoder.onnx",
+        "history.json",
         "tokenizer.json",
+        "trained_on.json",
         "inference.json",
         "metrics.json",
         "report.html",
         "README.md",
     } <= files
     encoders = Encoders.load(str(home / "release"))
-    assert encoders.images([draw("red", "ellipse", 3)]).shape == encoders.records([{"title": "red ellipse"}]).shape == (1, 256)
+    assert encoders.images([draw("red", "ellipse", 3)]).shape == encoders.records([{"title": "red ellipse"}]).shape == (1, 384)
     assert str(bundle / "report.html") in first.output.replace("\n", "")
 
 
@@ -97,7 +99,7 @@ def test_a_changed_learning_rate_runs_finetune_and_what_follows(home, first):
     changed = Run(home, learning_rate=0.003, min_recall=1.0, min_gain=0.9)
     assert changed.code == 0, changed.output
     assert changed.ran == ["finetune", "export", "evaluate", "report", "package"] and "done" not in changed.prepared[0]
-    assert {"untouched", "curate", "export"} == set(changed.cached)
+    assert {"untouched", "curate", "export", "features"} == set(changed.cached)
     assert current(home / "release") == before
     assert "gate gain failed" in changed.output.replace("\n", " ")
 

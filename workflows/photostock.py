@@ -6,23 +6,32 @@ pyflyte run workflows/photostock.py photostock --inputs-file experiments/photost
 
 from functools import partial
 
-from flytekit import map_task, workflow
+from flytekit import conditional, map_task, workflow
 
 from tasks import photostock as tasks
 from tasks.knobs import as_dict, flat
+from tasks.photostock import TrainOn
 from trainworks.photostock.config import DataConfig, GateConfig, TrainConfig
 
 
 @workflow
 @flat(as_dict, data=DataConfig, train=TrainConfig, gate=GateConfig)
-def photostock(data: dict, train: dict, gate: dict, source: str = "sample", release_to: str = "artifacts/photostock") -> tasks.Delivered:
+def photostock(
+    data: dict,
+    train: dict,
+    gate: dict,
+    source: str = "sample",
+    release_to: str = "artifacts/photostock",
+    train_on: TrainOn = TrainOn.GPU,
+) -> tasks.Delivered:
     """Fine-tune CLIP on a catalogue; deliver two ONNX encoders, what inference needs, and a report.
 
     Args:
         source: sample, a folder, a catalogue file (CSV, JSONL, parquet)
         release_to: folder that holds the released versions and the pointer to the current one
+        train_on: where a cluster fine-tunes; on a machine of your own, gpu and cpu both take what is there
     """
-    checked = tasks.check(**data, **train, **gate, source=source, release_to=release_to)
+    checked = tasks.check(**data, **train, **gate, source=source, release_to=release_to, train_on=train_on)
     start = tasks.untouched(
         backbone=train["backbone"],
         weights=train["weights"],
@@ -36,15 +45,25 @@ def photostock(data: dict, train: dict, gate: dict, source: str = "sample", rele
     looks = map_task(partial(tasks.embed, start=start, image=train["image"], by_look=checked.by_look))(shard=shards)
     dataset = tasks.curate(shards=shards, embeddings=looks, by_look=checked.by_look, **data)
 
-    checkpoint = tasks.finetune(start=start, dataset=dataset, shards=shards, **train)
+    pairs = {"start": start, "dataset": dataset, "shards": shards}
+    checkpoint = (
+        conditional("train_on")
+        .if_(train_on == TrainOn.SAGEMAKER)
+        .then(tasks.finetune_on_sagemaker(**pairs, **train))
+        .elif_(train_on == TrainOn.CPU)
+        .then(tasks.finetune_on_cpu(**pairs, **train))
+        .else_()
+        .then(tasks.finetune(**pairs, **train))
+    )
     encoders = tasks.export(checkpoint=checkpoint, prompt=data["prompt"], image=train["image"])
     baseline = tasks.export(checkpoint=start, prompt=data["prompt"], image=train["image"])
-    metrics = tasks.evaluate(encoders=encoders, baseline=baseline, dataset=dataset, shards=shards)
+    last = tasks.last_release(encoders=encoders, release_to=release_to)
+    metrics = tasks.evaluate(encoders=encoders, baseline=baseline, dataset=dataset, shards=shards, release=last)
 
     report = tasks.report(
         dataset=dataset, shards=shards, checkpoint=checkpoint, encoders=encoders, metrics=metrics, source=source, **data, **train, **gate
     )
-    bundle = tasks.package(encoders=encoders, metrics=metrics, report=report, dataset=dataset, source=source, **data, **train, **gate)
+    bundle = tasks.package(encoders=encoders, metrics=metrics, report=report, dataset=dataset, checkpoint=checkpoint)
     # A backbone that cannot be had must stop the run before a picture is touched.
     start >> rows
     return tasks.release(bundle=bundle, release_to=release_to)

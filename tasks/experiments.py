@@ -1,0 +1,72 @@
+"""Experiment files as inputs of launch plans."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import yaml
+from flytekit import LaunchPlan
+from flytekit.core.interface import Interface
+from flytekit.core.workflow import WorkflowBase
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+
+
+class Plan(LaunchPlan):
+    """A launch plan that ``pyflyte run FILE NAME`` starts with its own inputs: flytekit 1.16 takes the workflow's defaults there."""
+
+    @property
+    def python_interface(self) -> Interface:
+        """The workflow's, with this plan's defaults and without what it fixes."""
+        whole = self.workflow.python_interface
+        known = {name: (kind, self.saved_inputs.get(name, default)) for name, (kind, default) in whole.inputs_with_defaults.items()}
+        return Interface({name: known[name] for name in self.parameters.parameters}, whole.outputs, docstring=whole.docstring)
+
+
+def names(pipeline: str) -> list[str]:
+    """The experiments of a *pipeline*, such as ``photostock``, by the names of their files."""
+    return sorted(path.stem for path in (EXPERIMENTS / pipeline).glob("*.yaml"))
+
+
+def plan(workflow: WorkflowBase, name: str, fixed: tuple[str, ...] = (), **more: Any) -> Plan:
+    """The launch plan *name* of the experiment of that name: its inputs, open to change at launch but for the *fixed* ones.
+
+    ``photostock.smoke`` is of ``experiments/photostock/smoke.yaml``.
+    """
+    chosen = inputs(workflow, name.replace(".", "/"))
+    held = {knob: chosen.pop(knob) for knob in fixed}
+    return Plan.create(name, workflow, chosen, held, **more)
+
+
+def inputs(workflow: WorkflowBase, experiment: str) -> dict[str, Any]:
+    """What the file of *experiment*, such as ``photostock/smoke``, says of the inputs of *workflow*.
+
+    Raises:
+        ValueError: a name that is no input, or a value of another type; names the file and what was expected.
+    """
+    from trainworks.grammar import nearest
+
+    kinds = workflow.python_interface.inputs
+    said: dict[str, Any] = {}
+    for name, value in yaml.safe_load((EXPERIMENTS / f"{experiment}.yaml").read_text()).items():
+        if name not in kinds:
+            raise ValueError(f"experiments/{experiment}.yaml: {workflow.name} has no input {name!r}{nearest(name, kinds)}")
+        try:
+            said[name] = _typed(kinds[name], value)
+        except ValueError as error:
+            raise ValueError(f"experiments/{experiment}.yaml: {name} = {value!r}: {error}") from error
+    return said
+
+
+def _typed(kind: type, value: Any) -> Any:
+    """*value* of YAML as *kind*: a whole number is a float as well, and a word one of an Enum's; nothing else is taken for another."""
+    if issubclass(kind, Enum):
+        names = [item.value for item in kind]
+        if value not in names:
+            raise ValueError(f"expected one of {', '.join(names)}")
+        return kind(value)
+    if type(value) is kind:
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    raise ValueError(f"expected {kind.__name__}, found {type(value).__name__}")

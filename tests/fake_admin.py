@@ -1,0 +1,154 @@
+"""A Flyte control plane in the test's process: it keeps what is registered, refuses what the real one refuses, starts nothing."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, NoReturn
+
+import grpc
+from flyteidl.admin import execution_pb2, launch_plan_pb2, task_pb2, workflow_pb2
+from flyteidl.core import identifier_pb2
+from flyteidl.service import admin_pb2_grpc, auth_pb2, auth_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc
+
+
+class FakeAdmin(
+    admin_pb2_grpc.AdminServiceServicer, dataproxy_pb2_grpc.DataProxyServiceServicer, auth_pb2_grpc.AuthMetadataServiceServicer
+):
+    """``tasks``, ``workflows``, ``plans``: requests by (project, domain, name, version); ``active``: version by launch plan.
+
+    ``executions`` are requests in the order of arrival, ``uploads`` bytes by URI.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: dict[tuple, Any] = {}
+        self.workflows: dict[tuple, Any] = {}
+        self.plans: dict[tuple, Any] = {}
+        self.active: dict[str, str] = {}
+        self.executions: list[Any] = []
+        self.uploads: dict[str, bytes] = {}
+        self._files = ThreadingHTTPServer(("127.0.0.1", 0), self._receiver())
+        Thread(target=self._files.serve_forever, daemon=True).start()
+        self._server = grpc.server(ThreadPoolExecutor(8))
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(self, self._server)
+        dataproxy_pb2_grpc.add_DataProxyServiceServicer_to_server(self, self._server)
+        auth_pb2_grpc.add_AuthMetadataServiceServicer_to_server(self, self._server)
+        self.endpoint = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.stop(None).wait()
+        self._files.shutdown()
+        self._files.server_close()
+
+    def CreateTask(self, request, context):  # noqa: N802
+        return _put(self.tasks, request, context, task_pb2.TaskCreateResponse())
+
+    def CreateWorkflow(self, request, context):  # noqa: N802
+        for node in _nodes(request.spec.template):  # flytekit's come out of a set; the real one orders them too (flytepropeller#323)
+            node.upstream_node_ids.sort()
+        return _put(self.workflows, request, context, workflow_pb2.WorkflowCreateResponse())
+
+    def CreateLaunchPlan(self, request, context):  # noqa: N802
+        return _put(self.plans, request, context, launch_plan_pb2.LaunchPlanCreateResponse())
+
+    def UpdateLaunchPlan(self, request, context):  # noqa: N802
+        _get(self.plans, request, context)
+        if request.state == launch_plan_pb2.ACTIVE:
+            self.active[request.id.name] = request.id.version
+        return launch_plan_pb2.LaunchPlanUpdateResponse()
+
+    def GetTask(self, request, context):  # noqa: N802
+        task = task_pb2.Task(id=request.id)
+        task.closure.compiled_task.template.CopyFrom(_get(self.tasks, request, context).spec.template)
+        return task
+
+    def GetWorkflow(self, request, context):  # noqa: N802
+        workflow = workflow_pb2.Workflow(id=request.id)
+        compiled = workflow.closure.compiled_workflow
+        compiled.primary.template.CopyFrom(_get(self.workflows, request, context).spec.template)
+        for task in self.tasks.values():
+            if task.id.version == request.id.version:
+                compiled.tasks.add().template.CopyFrom(task.spec.template)
+        return workflow
+
+    def GetLaunchPlan(self, request, context):  # noqa: N802
+        plan = _get(self.plans, request, context)
+        closure = launch_plan_pb2.LaunchPlanClosure(expected_inputs=plan.spec.default_inputs)
+        return launch_plan_pb2.LaunchPlan(id=plan.id, spec=plan.spec, closure=closure)
+
+    def GetActiveLaunchPlan(self, request, context):  # noqa: N802
+        version = self.active.get(request.id.name, "")
+        named = identifier_pb2.Identifier(project=request.id.project, domain=request.id.domain, name=request.id.name, version=version)
+        return self.GetLaunchPlan(launch_plan_pb2.LaunchPlan(id=named), context)
+
+    def CreateExecution(self, request, context):  # noqa: N802
+        self.executions.append(request)
+        name = request.name or f"e{len(self.executions)}"
+        started = identifier_pb2.WorkflowExecutionIdentifier(project=request.project, domain=request.domain, name=name)
+        return execution_pb2.ExecutionCreateResponse(id=started)
+
+    def GetExecution(self, request, context):  # noqa: N802
+        asked = next(asked for number, asked in enumerate(self.executions, 1) if request.id.name in (asked.name, f"e{number}"))
+        return execution_pb2.Execution(id=request.id, spec=asked.spec)
+
+    def CreateUploadLocation(self, request, context):  # noqa: N802
+        name = f"{request.filename_root or request.content_md5.hex()}/{request.filename}"
+        url = f"http://127.0.0.1:{self._files.server_port}/{name}"
+        return dataproxy_pb2.CreateUploadLocationResponse(signed_url=url, native_url=f"s3://flyte/{name}")
+
+    def GetPublicClientConfig(self, request, context):  # noqa: N802
+        return auth_pb2.PublicClientAuthConfigResponse()
+
+    def _receiver(self) -> type[BaseHTTPRequestHandler]:
+        uploads = self.uploads
+
+        class Receiver(BaseHTTPRequestHandler):
+            def do_PUT(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                whole = base64.b64encode(hashlib.md5(body).digest()).decode() == self.headers["Content-MD5"]
+                if whole:
+                    uploads[f"s3://flyte{self.path}"] = body
+                self.send_response(200 if whole else 400)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        return Receiver
+
+
+def _nodes(workflow: Any) -> Iterator[Any]:
+    """The nodes of a workflow and those inside its conditions."""
+    for node in workflow.nodes:
+        choice = node.branch_node.if_else
+        yield from (node, choice.case.then_node, *(case.then_node for case in choice.other), choice.else_node)
+
+
+def _key(request: Any) -> tuple:
+    return request.id.project, request.id.domain, request.id.name, request.id.version
+
+
+def _put(store: dict[tuple, Any], request: Any, context: Any, response: Any) -> Any:
+    """A version never changes: the same again is known, anything else is refused."""
+    there = store.setdefault(_key(request), request)
+    if there is not request and there.SerializeToString(deterministic=True) == request.SerializeToString(deterministic=True):
+        _refuse(context, grpc.StatusCode.ALREADY_EXISTS, f"{_key(request)} exists")
+    if there is not request:
+        _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, f"{_key(request)} exists with a different structure")
+    return response
+
+
+def _get(store: dict[tuple, Any], request: Any, context: Any) -> Any:
+    if _key(request) not in store:
+        _refuse(context, grpc.StatusCode.NOT_FOUND, f"no {_key(request)}")
+    return store[_key(request)]
+
+
+def _refuse(context: Any, code: grpc.StatusCode, why: str) -> NoReturn:
+    context.abort(code, why)
+    raise AssertionError("abort raises")
