@@ -8,8 +8,9 @@ OPENCLIPART := data/openclipart
 demo: .venv/.installed
 	$(BIN)/pyflyte run workflows/photostock.py photostock
 
+# One file per process, one thread each: tests that share a pipeline run stay together.
 test: .venv/.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/.installed
 	$(BIN)/ruff format --check .

@@ -139,6 +139,7 @@ def _finetune(
     logs, resume = store.root() / "tensorboard" / f"{datetime.now():%Y%m%d-%H%M%S}", store.root() / "resume"
     with resumable(resume) as share:
         finetune(path(start), path(dataset), paths(shards), train, logs, out, resume, share)
+    store.share(logs)
     return FlyteDirectory(str(out))
 
 

@@ -83,6 +83,21 @@ def test_pretrained_towers_get_the_pixels_they_know():
         assert np.abs(ours.astype(int) - np.asarray(theirs, int)).max() <= 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bilinear", "bicubic"])
+def test_every_step_resizes_as_it_is_told(name):
+    """Alone, cropped, and padded: torchvision's resize with that interpolation, for towers that were trained with it."""
+    transforms = pytest.importorskip("torchvision.transforms")
+    picture, how = noise(300, 200), transforms.InterpolationMode(name)
+
+    def resized(height, width):
+        return np.asarray(transforms.Resize((height, width), how)(picture), int)
+
+    assert np.abs(Preprocessing(f"squash(64, {name})").apply(picture) - resized(64, 64)).max() <= 1
+    assert np.abs(Preprocessing(f"shortest(64, {name}) > center_crop(64)").apply(picture) - resized(64, 96)[:, 16:80]).max() <= 1
+    assert np.abs(Preprocessing(f"pad(96, {name}, black)").apply(picture)[16:80] - resized(64, 96)).max() <= 1
+
+
 def test_an_extreme_aspect_costs_no_memory():
     """A thread 50,000 pixels long, enlarged in full, would take 150 GB; only its middle is computed."""
     result = Preprocessing("shortest(1024) > center_crop(1024)").apply(Image.new("RGB", (1, 50_000), "red"))
@@ -116,10 +131,12 @@ def test_squashing_keeps_every_side():
         ("squash(1025)", 0, "16 to 1024 pixels, got 1025"),
         ("squash(224.0)", 0, "whole side"),
         ("squash(large)", 0, "whole side .* got 'large'"),
-        ("squash", 0, "got 0 arguments"),
-        ("squash(224, white)", 0, "got 2 arguments"),
-        ("pad(224, white, 3)", 0, "got 3 arguments"),
-        ("pad(224, pink)", 0, "white, black, grey, got 'pink'"),
+        ("squash", 0, "whole side .* got None"),
+        ("squash(224, white)", 0, "takes nothing or some of bicubic, bilinear, lanczos, got 'white'"),
+        ("pad(224, white, 3)", 0, "black, grey, bicubic, bilinear, lanczos, got 3"),
+        ("pad(224, pink)", 0, "black, grey, bicubic, bilinear, lanczos, got 'pink'"),
+        ("pad(224, white, grey)", 0, "one colour and one interpolation, got white, grey"),
+        ("shortest(64) > center_crop(64, bilinear)", 15, "takes nothing more, got 'bilinear'"),
         ("squash(64) > resize(64)", 13, "unknown 'resize'"),
     ],
 )

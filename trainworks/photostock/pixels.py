@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -17,17 +18,21 @@ Picture = Image.Image | str | Path | bytes
 SMALLEST, LARGEST = 16, 1024
 """Sides a preprocessed picture may have, in pixels."""
 
+INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling.LANCZOS}
+
 BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0), "grey": (128, 128, 128)}
 
 
 class Preprocessing:
     """The ``image`` little language: a picture to a square, as in ``shortest(224) > center_crop(224)``.
 
-    Its steps, all resizing bicubically with antialiasing:
+    Its steps, all resizing with antialiasing:
         ``shortest(n)``      resize until the shorter side is n
         ``center_crop(n)``   keep the n × n middle
         ``squash(n)``        resize both sides to n, whatever the aspect
         ``pad(n, colour)``   resize until the longer side is n, centred on white (the default), black or grey
+
+    A step that resizes takes an interpolation as well, bicubic (the default), bilinear or lanczos: ``squash(224, bilinear)``.
 
     Rounding is that of torchvision's ``Resize`` and ``CenterCrop``, which pretrained towers saw.
 
@@ -113,65 +118,67 @@ def _compile(text: str) -> tuple[int, list[Callable[[Image.Image], Image.Image]]
     square = False
     parsed = calls("image", text, ("shortest", "center_crop", "squash", "pad"))
     for call in parsed:
-        side = _side(text, call)
+        side, interpolation, background = _arguments(text, call)
         if call.name == "shortest":
-            steps.append(partial(_shortest, side=side, window=None))
+            steps.append(partial(_shortest, side=side, interpolation=interpolation, window=None))
         elif call.name == "squash":
-            steps.append(partial(_squash, side=side))
+            steps.append(partial(_squash, side=side, interpolation=interpolation))
         elif call.name == "pad":
-            steps.append(partial(_pad, side=side, background=BACKGROUNDS[_colour(text, call)]))
+            steps.append(partial(_pad, side=side, interpolation=interpolation, background=background))
         elif side > known:
             has = f"a picture of only {known} pixels" if known else "a picture of unknown size"
             raise LanguageError("image", text, call.position, f"center_crop({side}) cuts {has}; put shortest({side}) before it")
         elif square:
             steps.append(partial(_crop, side=side))
         else:
-            steps[-1] = partial(_shortest, side=known, window=side)
+            steps[-1] = partial(steps[-1], window=side)
         known, square = side, square or call.name != "shortest"
     if not square:
         raise LanguageError("image", text, parsed[-1].position, f"does not end in a square; add > center_crop({known})")
     return known, steps
 
 
-def _side(text: str, call: Call) -> int:
-    if not 1 <= len(call.args) <= (2 if call.name == "pad" else 1):
-        wants = "a side in pixels, and a colour if you like" if call.name == "pad" else "one argument, a side in pixels"
-        raise LanguageError("image", text, call.position, f"{call.name} takes {wants}; got {len(call.args)} arguments")
-    side = call.args[0]
+def _arguments(text: str, call: Call) -> tuple[int, Image.Resampling, tuple[int, int, int]]:
+    """Side, interpolation and background of a step; the last two by default where it does not say."""
+    side, *words = call.args or (None,)
     if not isinstance(side, int) or not SMALLEST <= side <= LARGEST:
         raise LanguageError("image", text, call.position, f"{call.name} takes a whole side of {SMALLEST} to {LARGEST} pixels, got {side!r}")
-    return side
+    choices: dict[str, dict[str, Any]] = {"center_crop": {}, "pad": {**BACKGROUNDS, **INTERPOLATIONS}}
+    allowed = choices.get(call.name, INTERPOLATIONS)
+    for word in words:
+        if word not in allowed:
+            wants = f"nothing or some of {', '.join(allowed)}" if allowed else "nothing more"
+            raise LanguageError("image", text, call.position, f"after its side {call.name} takes {wants}, got {word!r}")
+    colours, filters = ([word for word in words if word in known] for known in (BACKGROUNDS, INTERPOLATIONS))
+    if len(colours) > 1 or len(filters) > 1:
+        raise LanguageError(
+            "image", text, call.position, f"{call.name} takes one colour and one interpolation, got {', '.join(map(str, words))}"
+        )
+    return side, INTERPOLATIONS[str((filters or ["bicubic"])[0])], BACKGROUNDS[str((colours or ["white"])[0])]
 
 
-def _colour(text: str, call: Call) -> str:
-    colour = call.args[1] if call.args[1:] else "white"
-    if colour not in BACKGROUNDS:
-        raise LanguageError("image", text, call.position, f"pad takes {', '.join(BACKGROUNDS)}, got {colour!r}")
-    return str(colour)
-
-
-def _shortest(image: Image.Image, side: int, window: int | None) -> Image.Image:
+def _shortest(image: Image.Image, side: int, interpolation: Image.Resampling, window: int | None) -> Image.Image:
     """Shorter side → *side*; of the result only the middle *window* is computed, so that a 1 × 50 000 picture stays small."""
     width, height = image.size
     short = min(width, height)
     scaled = int(side * width / short), int(side * height / short)
     if window is None:
-        return image.resize(scaled, Image.Resampling.BICUBIC)
+        return image.resize(scaled, interpolation)
     left, top, right, bottom = _middle(scaled, window)
     across, down = width / scaled[0], height / scaled[1]
     box = (left * across, top * down, right * across, bottom * down)
-    return image.resize((window, window), Image.Resampling.BICUBIC, box)
+    return image.resize((window, window), interpolation, box)
 
 
-def _squash(image: Image.Image, side: int) -> Image.Image:
-    return image.resize((side, side), Image.Resampling.BICUBIC)
+def _squash(image: Image.Image, side: int, interpolation: Image.Resampling) -> Image.Image:
+    return image.resize((side, side), interpolation)
 
 
-def _pad(image: Image.Image, side: int, background: tuple[int, int, int]) -> Image.Image:
+def _pad(image: Image.Image, side: int, interpolation: Image.Resampling, background: tuple[int, int, int]) -> Image.Image:
     long = max(image.size)
     width, height = (max(1, round(side * length / long)) for length in image.size)
     canvas = Image.new("RGB", (side, side), background)
-    canvas.paste(image.resize((width, height), Image.Resampling.BICUBIC), ((side - width) // 2, (side - height) // 2))
+    canvas.paste(image.resize((width, height), interpolation), ((side - width) // 2, (side - height) // 2))
     return canvas
 
 

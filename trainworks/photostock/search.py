@@ -41,7 +41,7 @@ class Encoders:
     """Length of an embedding."""
 
     inference: Mapping[str, Any]
-    """``inference.json``: prompt, image, mean, std, context_length, embedding_size, distance, temperature, schema."""
+    """``inference.json``: prompt, image, mean, std, context_length, embedding_size, distance, temperature, calibration, schema."""
 
     @classmethod
     def load(cls, uri: str | Path, *, int8: bool = False) -> "Encoders":
