@@ -356,4 +356,5 @@ def test_a_package_holds_what_a_registration_sends(registered, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     with tarfile.open(tmp_path / "flyte.tgz") as archive:
         names = archive.getnames()
-    assert len([name for name in names if name.endswith(".pb")]) >= len(registered.admin.tasks) + len(registered.admin.plans)
+    packed = {name.split("_", 1)[1].rpartition("_")[0] for name in names if name.endswith(".pb")}
+    assert packed >= {name for _, _, name, _ in [*registered.admin.tasks, *registered.admin.plans]}

@@ -283,7 +283,7 @@ def _stopped_on_abort(client: Any, name: str) -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler) if main else None
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # flytekit makes the latter of Ctrl-C
         log.warning("%s: stopping it", name)
         if (job := _describe(client, name)) and job["TrainingJobStatus"] == "InProgress":
             client.stop_training_job(TrainingJobName=name)

@@ -16,7 +16,7 @@ from trainworks.photostock.inputs import Inputs
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Lightning's and timm's own
 
-KNOBS = {"image": "squash(32)", "tune": "logit_scale=1, *.head=1, *=0", "epochs": 2, "batch_size": 16, "learning_rate": 0.01}
+KNOBS = {"image": "squash(32)", "average": "", "tune": "logit_scale=1, *.head=1, *=0", "epochs": 2, "batch_size": 16, "learning_rate": 0.01}
 
 
 @pytest.fixture(scope="module")
