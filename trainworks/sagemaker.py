@@ -243,7 +243,7 @@ def _request(job: Job, deployment: Deployment, name: str, digest: str) -> dict[s
         "TensorBoardOutputConfig": {"S3OutputPath": f"{root}/tensorboard"},
         "CheckpointConfig": {"S3Uri": f"{root}/checkpoints"},
         # Beside the inputs lie decoded pictures and checkpoints.
-        "ResourceConfig": {"InstanceType": deployment.instance, "InstanceCount": 1, "VolumeSizeInGB": 50 + int(4e-9 * size)},
+        "ResourceConfig": {"InstanceType": deployment.instance, "InstanceCount": 1, "VolumeSizeInGB": 50 + int(20e-9 * size)},
         "EnableManagedSpotTraining": True,
         "StoppingCondition": {"MaxRuntimeInSeconds": MAX_RUNTIME, "MaxWaitTimeInSeconds": 2 * MAX_RUNTIME},
     }
