@@ -115,11 +115,13 @@ def _compile(text: str) -> tuple[int, list[Callable[[Image.Image], Image.Image]]
     """The side of the final square and the steps that lead to it."""
     steps: list[Callable[[Image.Image], Image.Image]] = []
     known = 0  # the shorter side so far, once it is known
+    resized_by = Image.Resampling.BICUBIC
     square = False
     parsed = calls("image", text, ("shortest", "center_crop", "squash", "pad"))
     for call in parsed:
         side, interpolation, background = _arguments(text, call)
         if call.name == "shortest":
+            resized_by = interpolation
             steps.append(partial(_shortest, side=side, interpolation=interpolation, window=None))
         elif call.name == "squash":
             steps.append(partial(_squash, side=side, interpolation=interpolation))
@@ -131,7 +133,7 @@ def _compile(text: str) -> tuple[int, list[Callable[[Image.Image], Image.Image]]
         elif square:
             steps.append(partial(_crop, side=side))
         else:
-            steps[-1] = partial(steps[-1], window=side)
+            steps[-1] = partial(_shortest, side=known, interpolation=resized_by, window=side)
         known, square = side, square or call.name != "shortest"
     if not square:
         raise LanguageError("image", text, parsed[-1].position, f"does not end in a square; add > center_crop({known})")
