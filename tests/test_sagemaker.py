@@ -55,13 +55,10 @@ manifest.write(base / "model")
 
 
 @pytest.fixture(scope="module")
-def s3():
+def s3(s3_server):
     """A bucket on a loopback server, named by the standard environment variables."""
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
     patch = pytest.MonkeyPatch()
-    host, port = server.get_host_and_port()
-    settings = {"AWS_ENDPOINT_URL_S3": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    settings = {"AWS_ENDPOINT_URL_S3": s3_server, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
     for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1"}.items():
         patch.setenv(name, value)
     import boto3
@@ -69,7 +66,6 @@ def s3():
     client = boto3.client("s3")
     client.create_bucket(Bucket="training")
     yield client
-    server.stop()
     patch.undo()
 
 

@@ -146,13 +146,13 @@ def test_a_stage_with_many_outputs_says_how_many(monkeypatch, tmp_path, caplog):
 @pytest.fixture
 def machine(bucket, tmp_path, monkeypatch):
     """Puts the artifact root on S3 and this process on a machine of that name, whose disk is empty at first."""
-    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", f"{bucket}/work")
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", f"{bucket}/artifacts")
 
     def machine(name):
         (tmp_path / name).mkdir(exist_ok=True)
         monkeypatch.chdir(tmp_path / name)
         monkeypatch.setattr(store, "_settled", set())
-        return f"{bucket}/work/stages/toy/k"
+        return f"{bucket}/artifacts/stages/toy/k"
 
     return machine
 

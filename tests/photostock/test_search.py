@@ -201,13 +201,10 @@ def test_a_version_other_than_the_one_released_is_refused(bundle, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def bucket():
+def bucket(s3_server):
     """A bucket on a loopback server, named by the standard environment variables."""
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
     patch = pytest.MonkeyPatch()
-    host, port = server.get_host_and_port()
-    settings = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    settings = {"AWS_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
     for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1"}.items():
         patch.setenv(name, value)
     import boto3
@@ -215,7 +212,6 @@ def bucket():
     client = boto3.client("s3")
     client.create_bucket(Bucket="photos")
     yield client
-    server.stop()
     patch.undo()
 
 
