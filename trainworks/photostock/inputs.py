@@ -11,8 +11,9 @@ import torch
 
 from trainworks import manifest, sampling, store
 from trainworks.photostock import dataset as data
-from trainworks.photostock import locked, pixels, samples, towers, tune
+from trainworks.photostock import locked, pixels, samples, towers, trim, tune
 from trainworks.photostock.config import Precision, TrainConfig
+from trainworks.photostock.loss_terms import terms
 
 SPLITS = ("train", "val")
 
@@ -26,12 +27,12 @@ class Inputs:
 
     def __init__(self, model: towers.Towers, untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, scratch: Path):
         self.model, self.shards, self.config, self.scratch = model, shards, config, scratch
-        code = [Path(module.__file__).read_text() for module in (locked, pixels, towers)]  # type: ignore[arg-type]
+        code = [Path(module.__file__).read_text() for module in (locked, pixels, towers, trim)]  # type: ignore[arg-type]
         made_from = [manifest.digest(untouched), manifest.digest(dataset), config.image, config.precision.value, torch.__version__, *code]
         self.key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:20]
         self.preprocessing = pixels.Preprocessing(config.image)
         self.rows = {split: data.index(dataset, split) for split in SPLITS}
-        with_tags = "tags" in config.loss
+        with_tags = "tags" in terms(config.loss)
         images, encode = self._images(), self._encode(with_tags)
         self.pairs = data.PairLoader(self.rows["train"], images["train"], encode, data.prompt(dataset), config, with_tags)
         self.gallery = data.Gallery(self.rows["val"], images["val"], encode, config.batch_size)

@@ -27,7 +27,6 @@ from trainworks.photostock.inputs import Inputs
 
 LIGHTNING_PRECISION: dict[Precision, Any] = {Precision.FP32: "32-true", Precision.BF16: "bf16-mixed"}
 
-
 log = logging.getLogger(__name__)
 
 
