@@ -1,4 +1,4 @@
-"""What an attempt of a task that is evicted leaves for the next one, through Flyte's task checkpoint."""
+"""What Flyte tries again, and what an attempt leaves for the next one through Flyte's task checkpoint."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -9,9 +9,26 @@ from flytekit import FlyteContextManager
 from flytekit.core.context_manager import ExecutionState
 from flytekit.exceptions.user import FlyteDataNotFoundException, FlyteRecoverableException
 
-from trainworks.errors import Interrupted
+from trainworks.errors import Interrupted, StorageUnreachable
 
 log = logging.getLogger(__name__)
+
+
+def on_cluster() -> bool:
+    """Whether this task runs in a pod of a Flyte cluster, and not on the machine of who asked for it."""
+    state = FlyteContextManager.current_context().execution_state
+    return state is not None and state.mode is ExecutionState.Mode.TASK_EXECUTION
+
+
+@contextmanager
+def retried() -> Iterator[None]:
+    """On a cluster, Flyte tries again where a store gave no answer. Nothing else: bad input stays bad."""
+    try:
+        yield
+    except StorageUnreachable as error:
+        if not on_cluster():
+            raise
+        raise FlyteRecoverableException(str(error)) from error
 
 
 @contextmanager
@@ -20,11 +37,11 @@ def resumable(folder: Path) -> Iterator[Callable[[Path], object] | None]:
 
     On this machine the folder itself survives. What SIGTERM stops, Flyte tries again.
     """
-    state = FlyteContextManager.current_context().execution_state
+    parameters = FlyteContextManager.current_context().user_space_params
     share = None
-    if state and state.mode is ExecutionState.Mode.TASK_EXECUTION and state.user_space_params:
+    if on_cluster() and parameters:
         folder.mkdir(parents=True, exist_ok=True)
-        checkpoint = state.user_space_params.checkpoint
+        checkpoint = parameters.checkpoint
         try:
             checkpoint.restore(folder)
         except FlyteDataNotFoundException:

@@ -24,10 +24,11 @@ from typing import Annotated, Any, get_type_hints
 from flytekit import Cache, HashMethod, Resources, task
 from flytekit.types.directory import FlyteDirectory
 
+from tasks.attempts import on_cluster, retried
 from tasks.code import CodeOf
 from tasks.deployment import CPU
 from tasks.knobs import build, flat
-from trainworks import manifest, store
+from trainworks import manifest, s3, store
 from trainworks.config import Section
 
 os.environ.setdefault("FLYTE_LOCAL_CACHE_ENABLED", "false")
@@ -38,22 +39,34 @@ HOURS = timedelta(hours=4)
 
 def content(folder: FlyteDirectory | str) -> str:
     """What Flyte's cache knows *folder* by: the digest of its manifest, wherever it lies."""
-    return manifest.digest(path(folder))
+    return manifest.digest(path(folder, whole=False))
 
 
 Artifact = Annotated[FlyteDirectory, HashMethod(content)]
 """A folder with a manifest, handed from one stage to the next."""
 
 
-def path(folder: FlyteDirectory | str) -> Path:
-    """*folder* on this machine, fetched if it lies elsewhere."""
+def path(folder: FlyteDirectory | str, whole: bool = True) -> Path:
+    """*folder* on this machine, fetched if it lies elsewhere; if not *whole*, with files to come as `store.fetched` asks for them."""
     address = folder if isinstance(folder, str) else str(folder.remote_source or folder.path)
-    return store.local(address) or Path(folder if isinstance(folder, str) else folder.download())
+    return store.local(address, whole) or Path(folder if isinstance(folder, str) else folder.download())
 
 
-def paths(folders: list[FlyteDirectory]) -> list[Path]:
-    """Each of *folders* on this machine."""
-    return [path(folder) for folder in folders]
+def paths(folders: list[FlyteDirectory], whole: bool = True) -> list[Path]:
+    """Each of *folders* on this machine, as `path` gives it."""
+    return [path(folder, whole) for folder in folders]
+
+
+def check_lasting(name: str, place: str) -> None:
+    """Refuse, on a cluster, a local *place* for what must outlive the pod.
+
+    Raises:
+        ValueError: with the input's *name*, and what to give instead.
+    """
+    if on_cluster() and not place.startswith(s3.SCHEME):
+        raise ValueError(
+            f"{name} = {place!r}: a folder of the pod, which would be lost with it; on a cluster give {s3.SCHEME}bucket/prefix"
+        )
 
 
 def stage(
@@ -79,6 +92,7 @@ def stage(
         sections = {name: kind for name, kind in hints.items() if isinstance(kind, type) and issubclass(kind, Section)}
 
         @functools.wraps(function)
+        @retried()
         def remembered(**inputs: Any) -> FlyteDirectory:
             watch()
             key = hashlib.sha256(json.dumps([policy.get_version("", None), _keyed(inputs)], sort_keys=True).encode()).hexdigest()[:20]

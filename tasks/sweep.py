@@ -3,7 +3,7 @@
 A trial runs the stages of :mod:`tasks.photostock` inside its own task, where they are remembered by content: trials share the
 untouched backbone, a sweep that was killed finds what had finished, and the pipeline on the winner's file trains nothing again.
 A trial's task itself is not cached, so that a failed one is tried again when the sweep is run again; so its folders go without
-the digest of an ``Artifact``, which Flyte would fetch every shard for.
+the digest of an ``Artifact``.
 """
 
 import json
@@ -15,7 +15,8 @@ from flytekit import Deck, dynamic, map_task, task
 from flytekit.types.directory import FlyteDirectory
 
 from tasks import photostock
-from tasks.deployment import ACCELERATED, CPU, GPU, SMALL, accelerator, gpu_pod
+from tasks.attempts import retried
+from tasks.deployment import CPU, GPU, SMALL, accelerated, accelerator, gpu_pod, told
 from tasks.knobs import as_dict, build, flat
 from tasks.photostock import DAYS, Checked
 from tasks.stage import HOURS, path, watch
@@ -23,7 +24,7 @@ from trainworks import store
 from trainworks.photostock.config import DataConfig, TrainConfig
 
 ON_GPU: dict[str, Any] = {
-    "requests": ACCELERATED,
+    "requests": accelerated(),
     "container_image": GPU,
     "retries": 2,
     "timeout": DAYS,
@@ -64,6 +65,7 @@ class Swept(NamedTuple):
 
 @task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)
 @flat(build, data=DataConfig, train=TrainConfig)
+@retried()
 def check(data: DataConfig, train: TrainConfig, source: str, space: str, trials: int, parallel: int) -> Checked:
     """Refuse bad knobs, spaces and sources before anything expensive."""
     from trainworks import space as spaces
@@ -102,7 +104,8 @@ def trial(setting: str, train: TrainConfig, dataset: FlyteDirectory, shards: lis
     return sweep.attempt(setting, lambda chosen: trial.validation(path(_trained(space.apply(train, chosen), dataset, shards)[1])))
 
 
-@dynamic(requests=SMALL, container_image=CPU)
+# It registers its trials itself, in its pod.
+@dynamic(requests=SMALL, container_image=CPU, environment=told())
 @flat(as_dict, train=TrainConfig)
 def search(
     train: dict, dataset: FlyteDirectory, shards: list[FlyteDirectory], space: str, sampler: Sampler, trials: int, parallel: int

@@ -2,16 +2,18 @@
 
 import hashlib
 import http.server
+import json
 import os
 import subprocess
 import sys
 import threading
 
 import boto3
+import moto
 import pytest
 
 from trainworks import s3
-from trainworks.errors import IntegrityError, StorageError
+from trainworks.errors import IntegrityError, StorageError, StorageUnreachable
 from trainworks.manifest import sha256
 
 
@@ -143,6 +145,76 @@ def test_each_mistake_says_what_to_do(bucket, monkeypatch, web_server):
     for request in (lambda: list(s3.listing(bucket)), lambda: s3.check_writable(bucket)):
         with pytest.raises(StorageError, match="is AWS_ENDPOINT_URL right"):
             request()
+
+
+@pytest.fixture
+def allowed(bucket, monkeypatch):
+    """Makes this process a user who may do only *actions* in the bucket, as IAM enforces it."""
+
+    def allowed(*actions):
+        iam, user = boto3.client("iam"), f"user-{len(actions)}"
+        iam.create_user(UserName=user)
+        arn = f"arn:aws:s3:::{bucket.removeprefix(s3.SCHEME)}"
+        statement = {"Effect": "Allow", "Action": list(actions), "Resource": [arn, f"{arn}/*"]}
+        if actions:
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            iam.put_user_policy(UserName=user, PolicyName="policy", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=user)["AccessKey"]
+        monkeypatch.setattr(moto.settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)  # the server checks permissions from now on
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+
+    return allowed
+
+
+MAY_NOT = r"no permission; the policy must allow s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject"
+
+
+def test_who_may_not_write_is_told_what_the_policy_must_allow(bucket, allowed, tmp_path):
+    """By each way of writing: the check before a run, a swap, an upload; reading goes on."""
+    s3.put(f"{bucket}/a", b"1")
+    (tmp_path / "file").write_bytes(b"2")
+    allowed("s3:GetObject", "s3:ListBucket")
+    assert s3.read(f"{bucket}/a") == b"1"
+    for write in (
+        lambda: s3.check_writable(f"{bucket}/release"),
+        lambda: s3.swap(f"{bucket}/a", b"2", None),
+        lambda: s3.upload(tmp_path / "file", f"{bucket}/b"),
+    ):
+        with pytest.raises(StorageError, match=MAY_NOT) as raised:
+            write()
+        assert not isinstance(raised.value, StorageUnreachable), "asking again would not help"
+
+
+def test_who_may_not_read_is_told_what_the_policy_must_allow(bucket, allowed, tmp_path):
+    """By each way of reading, those that ask for the head alone included, whose answer has no words."""
+    s3.put(f"{bucket}/a", b"1")
+    allowed()
+    for look in (s3.read, s3.stat, s3.sha256, lambda uri: s3.download(uri, tmp_path / "a"), lambda uri: list(s3.listing(uri))):
+        with pytest.raises(StorageError, match=MAY_NOT):
+            look(f"{bucket}/a")
+
+
+def test_a_wrong_key_or_secret_is_said(bucket, allowed, monkeypatch):
+    """Both are credentials, which the policy has nothing to do with."""
+    allowed("s3:*")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(StorageError, match="no valid credentials; set AWS_ACCESS_KEY_ID"):
+        s3.read(f"{bucket}/a")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAUNKNOWN")
+    with pytest.raises(StorageError, match="no valid credentials; set AWS_ACCESS_KEY_ID"):
+        s3.read(f"{bucket}/a")
+
+
+def test_only_a_store_without_an_answer_is_worth_asking_again(bucket, monkeypatch):
+    """Nobody listening may be over in a minute; a bucket that is missing will not."""
+    monkeypatch.setattr(s3, "ATTEMPTS", 1)
+    with pytest.raises(StorageError) as missing:
+        s3.read("s3://no-such-bucket-here/x")
+    assert not isinstance(missing.value, StorageUnreachable)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(StorageUnreachable):
+        s3.read(f"{bucket}/x")
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3:///key", "photos", "gs://bucket"])

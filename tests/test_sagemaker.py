@@ -9,6 +9,8 @@ import sys
 import tarfile
 import threading
 import time
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,13 @@ def test_asking_again_trains_nothing(toy, job, tmp_path):
     (tmp_path / "shards/2/a.txt").write_text("changed")
     manifest.write(tmp_path / "shards/2")
     assert job().digest(DEPLOYMENT) != known
+
+
+def test_a_job_may_take_as_long_as_who_waits_for_it(toy, job, out):
+    """Not SageMaker's own day; waiting for a spot instance is part of it, and it makes no other job."""
+    name = sagemaker.run(replace(job(), limit=timedelta(days=3)), DEPLOYMENT, out)
+    assert set(toy.jobs[name].request["StoppingCondition"].values()) == {3 * 24 * 3600}
+    assert job().digest(DEPLOYMENT) in name
 
 
 def test_a_model_that_is_gone_is_trained_again(toy, job, tmp_path, s3):
@@ -326,7 +335,7 @@ def test_sagemaker_trains_what_the_workflow_would(serve, shards, dataset, tmp_pa
     towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), untouched)
     manifest.write(untouched)
 
-    sagemaker_train.submit(untouched, dataset, shards, config, there)
+    sagemaker_train.submit(untouched, dataset, shards, config, there, timedelta(hours=1))
 
     from trainworks.photostock.train import finetune
 

@@ -172,6 +172,54 @@ def test_another_machine_finds_what_one_has_made(machine):
     assert store.local("s3://elsewhere/stages/toy/k") is None and store.local("/stages/toy/k") is None
 
 
+def fetches(caplog):
+    """The files that were brought here, in order."""
+    return [record.getMessage().split()[2] for record in caplog.records if "fetching" in record.getMessage()]
+
+
+def test_of_an_output_only_what_is_read_is_fetched(machine, caplog):
+    """First its manifest, then each file when it is asked for, once and verified; the rest when the whole is wanted."""
+    uri = machine("one")
+
+    def make(out):
+        for name in ("a.txt", "deep/b.txt", "c.txt"):
+            (out / name).parent.mkdir(exist_ok=True)
+            (out / name).write_text(name)
+
+    whole = store.remember("toy", "k", make)
+    machine("two")
+    caplog.set_level("INFO", "trainworks")
+    folder = store.local(uri, whole=False)
+    assert manifest.digest(folder) == manifest.digest(whole) and store.notes(folder) == store.notes(whole)
+    assert [store.fetched(folder / "deep/b.txt").read_text() for _ in range(2)] == ["deep/b.txt"] * 2
+    assert fetches(caplog) == ["deep/b.txt"] and not (folder / "a.txt").exists()
+    assert store.is_whole(store.local(uri))
+    assert sorted(fetches(caplog)) == ["a.txt", "c.txt", "deep/b.txt"]
+
+
+def test_a_file_that_was_damaged_meanwhile_is_refused_or_fetched_again(machine):
+    """On S3 it is refused, as often as one asks; here it is replaced."""
+    uri = machine("one")
+    store.remember("toy", "k", writes("alpha"))
+    machine("two")
+    (store.local(uri) / "a.txt").write_text("Alpha")
+    machine("two")
+    assert store.fetched(store.local(uri, whole=False) / "a.txt").read_text() == "alpha"
+    machine("three")
+    s3.put(f"{uri}/a.txt", b"Alpha")
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match=r"missing or damaged .*run the workflow again.*on a Flyte cluster.*--overwrite-cache"):
+            store.fetched(store.local(uri, whole=False) / "a.txt")
+    with pytest.raises(IntegrityError, match=r"does not name 'b\.txt'"):
+        manifest.verify(store.local(uri, whole=False), "b.txt")
+
+
+def test_any_other_file_is_read_where_it_is(machine, tmp_path):
+    """As a stage that runs on SageMaker, or a test, gives its folders."""
+    machine("one")
+    assert store.fetched(tmp_path / "a.txt") == tmp_path / "a.txt"
+
+
 @pytest.mark.parametrize("damage", ["change", "delete", "manifest"])
 def test_a_damaged_output_on_s3_is_made_again_or_copied_back(machine, damage):
     """By a machine that has no copy it is made again, never used; one that has a whole copy puts that in its place."""

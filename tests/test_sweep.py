@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from trainworks import sweep
-from trainworks.errors import Interrupted, TrainingError
+from trainworks.errors import Interrupted, StorageUnreachable, TrainingError
 from trainworks.sweep import Trial
 
 SPACE = {"rate": FloatDistribution(1e-4, 1e-1, log=True), "rules": CategoricalDistribution(["a", "b"])}
@@ -93,15 +93,17 @@ def test_a_failed_trial_keeps_its_error_and_the_others_go_on():
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_an_interrupted_trial_has_not_failed(wrapped):
-    """An evicted machine's trial is left to whoever tries again, also where a task has made another error of it."""
+@pytest.mark.parametrize("cause", [Interrupted("SIGTERM"), StorageUnreachable("s3://b: no answer")])
+def test_an_interrupted_trial_has_not_failed(cause, wrapped):
+    """A trial whose machine is evicted, or whose store is away, is left to whoever tries again, also where a task has made
+    another error of it."""
 
     def stopped(setting):
         if wrapped:
-            raise RuntimeError("try again") from Interrupted("SIGTERM")
-        raise Interrupted("SIGTERM")
+            raise RuntimeError("try again") from cause
+        raise cause
 
-    with pytest.raises((Interrupted, RuntimeError)):
+    with pytest.raises((Interrupted, StorageUnreachable, RuntimeError)):
         sweep.attempt("{}", stopped)
 
 

@@ -10,6 +10,7 @@
     ├── ParityError          an exported encoder answers differently from the model it came from
     ├── IntegrityError       a file is not the one its manifest names
     ├── StorageError         a store such as S3 that cannot be reached, read or written
+    │   └── StorageUnreachable  it gave no answer; the same request may succeed later
     └── ReleaseError         a place that cannot hold releases
         └── ReleaseConflict  somebody else moved the release pointer first
 
@@ -47,6 +48,10 @@ class IntegrityError(TrainworksError):
 
 class StorageError(TrainworksError):
     """A store such as S3 that cannot be reached, read or written; says what to do about it."""
+
+
+class StorageUnreachable(StorageError):
+    """A store that gave no answer; the same request may succeed later."""
 
 
 class ReleaseError(TrainworksError):

@@ -1,7 +1,7 @@
 """S3 and what speaks its protocol, by boto3's own credential chain, region and ``AWS_ENDPOINT_URL``. Nothing else talks to it.
 
 Requests have time limits and are tried again by botocore; large objects go in parts, some of them in memory at a time.
-What goes wrong beyond that is a ``StorageError`` that says what to do.
+What goes wrong beyond that is a ``StorageError`` that says what to do; ``StorageUnreachable`` if later the same may succeed.
 """
 
 import hashlib
@@ -13,7 +13,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
-from trainworks.errors import IntegrityError, StorageError
+from trainworks import credentials
+from trainworks.errors import IntegrityError, StorageError, StorageUnreachable
 
 SCHEME = "s3://"
 ATTEMPTS = 5
@@ -222,6 +223,8 @@ def _is_missing(error: Any) -> bool:
 @contextmanager
 def _at(uri: str) -> Iterator[tuple[Any, str, str]]:
     """A client, the bucket and the key of *uri*; what goes wrong inside is explained."""
+    credentials.refuse("S3", uri)
+    credentials.refuse("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT_URL", ""))
     bucket, _, key = uri.removeprefix(SCHEME).partition("/")
     if not uri.startswith(SCHEME) or not bucket:
         raise ValueError(f"expected {SCHEME}bucket/prefix, got {uri!r}")
@@ -234,7 +237,8 @@ def _at(uri: str) -> Iterator[tuple[Any, str, str]]:
     try:
         yield _client(tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))), bucket, key.rstrip("/")
     except (Boto3Error, BotoCoreError, ClientError, ResponseParserError) as error:
-        raise StorageError(f"{uri}: {_why(error)} ({error})") from error
+        why = _why(error)
+        raise (StorageUnreachable if why == _ENDPOINT else StorageError)(f"{uri}: {why} ({error})") from error
 
 
 @lru_cache
@@ -270,21 +274,22 @@ _ADVICE = {
 
 def _why(error: Exception) -> str:
     """What *error* comes to, and what to do."""
-    from boto3.exceptions import S3UploadFailedError
+    from boto3.exceptions import RetriesExceededError, S3UploadFailedError
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
 
     if isinstance(error, S3UploadFailedError) and isinstance(error.__context__, Exception):
         error = error.__context__
     if isinstance(error, exceptions.ClientError):
-        other = _ENDPOINT if _status(error) >= 500 else "the store refused the request"
+        other = _ENDPOINT if _status(error) == 429 or _status(error) >= 500 else "the store refused the request"
         return _ADVICE.get(error.response["Error"].get("Code", ""), other)
     name = type(error).__name__
     if "Credential" in name or "Token" in name or isinstance(error, exceptions.ProfileNotFound):
         return _CREDENTIALS
     if isinstance(error, exceptions.ParamValidationError):
         return f"not the name of a bucket or object; expected {SCHEME}bucket/prefix"
-    connection = (exceptions.HTTPClientError, exceptions.ConnectionError, ResponseParserError)
+    broken = (exceptions.IncompleteReadError, RetriesExceededError)
+    connection = (exceptions.HTTPClientError, exceptions.ConnectionError, ResponseParserError, *broken)
     if isinstance(error, connection) or "endpoint" in str(error):
         return _ENDPOINT
     return "the request failed"

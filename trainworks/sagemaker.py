@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -35,8 +36,8 @@ log = logging.getLogger(__name__)
 POLL = 30.0
 """Seconds between two looks at a job."""
 
-MAX_RUNTIME = 24 * 3600
-"""Seconds a job may train; spot instances may keep it waiting as long again."""
+BOMB = 20
+"""Times the size of an archive that what it unpacks to may have."""
 
 VARIABLE = "TRAINWORKS_SAGEMAKER_"
 
@@ -83,13 +84,15 @@ class Job:
 
     ``inputs`` maps a channel to a folder with a manifest, or to several, which become sub-folders named by their
     digests. Values of ``hyperparameters`` are strings. Each of ``metrics`` is read from lines
-    such as ``metrics epoch=2 recall=0.5``; the first word keeps out what progress bars say.
+    such as ``metrics epoch=2 recall=0.5``; the first word keeps out what progress bars say. ``limit`` is for all of it,
+    waiting for spot instances included; SageMaker allows 28 days, and an account 5 until it asks for more.
     """
 
     program: str
     inputs: Mapping[str, Path | Sequence[Path]]
     hyperparameters: Mapping[str, str]
     metrics: Sequence[str] = ()
+    limit: timedelta = timedelta(days=1)
 
     def digest(self, deployment: Deployment) -> str:
         """Sixteen hexadecimal digits of everything the model depends on."""
@@ -160,14 +163,37 @@ def unpack(archive: Path, folder: Path) -> None:
     """Extract a model.tar.gz into *folder* and verify it by the manifest in it.
 
     Raises:
-        IntegrityError: the archive is damaged, has a name that leaves the folder, or a file is not the one its manifest names.
+        IntegrityError: the archive is damaged, has a link, a device or a name that leaves the folder, unpacks to more than a
+            model can, or a file is not the one its manifest names.
     """
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            tar.extractall(folder, filter="data")
+        with _Bounded(archive) as content, tarfile.open(fileobj=content, mode="r|") as tar:
+            tar.extractall(folder, filter=_plain)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise IntegrityError(f"{archive.name}: {error}; delete it from S3, and the next run trains again") from error
     manifest.verify(folder)
+
+
+class _Bounded(gzip.GzipFile):
+    """What is in a compressed *archive*, as far as a model goes: weights hardly compress."""
+
+    def __init__(self, archive: Path):
+        super().__init__(archive)
+        self.left = BOMB * archive.stat().st_size + 2**24
+
+    def read(self, size: int | None = -1) -> bytes:
+        found = super().read(size)
+        self.left -= len(found)
+        if self.left < 0:
+            raise tarfile.ReadError(f"unpacks to more than {BOMB} times its size")
+        return found
+
+
+def _plain(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """Files and folders inside *folder*, and nothing else: no link or device has a place in a model."""
+    if not (member.isreg() or member.isdir()) or member.name.startswith("/"):
+        raise tarfile.ReadError(f"has {member.name!r}, which is no file or folder inside the model")
+    return tarfile.data_filter(member, folder)
 
 
 def _expected(kind: Any) -> str:
@@ -245,7 +271,7 @@ def _request(job: Job, deployment: Deployment, name: str, digest: str) -> dict[s
         # Beside the inputs lie decoded pictures and checkpoints.
         "ResourceConfig": {"InstanceType": deployment.instance, "InstanceCount": 1, "VolumeSizeInGB": 50 + int(20e-9 * size)},
         "EnableManagedSpotTraining": True,
-        "StoppingCondition": {"MaxRuntimeInSeconds": MAX_RUNTIME, "MaxWaitTimeInSeconds": 2 * MAX_RUNTIME},
+        "StoppingCondition": dict.fromkeys(("MaxRuntimeInSeconds", "MaxWaitTimeInSeconds"), int(job.limit.total_seconds())),
     }
 
 

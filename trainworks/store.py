@@ -69,7 +69,7 @@ def remember(stage: str, key: str, make: Callable[[Path], object], many: bool = 
         if not (draft / manifest.NAME).exists():  # a bundle writes its own
             manifest.write(draft, stage=stage)
         seconds = round(time.perf_counter() - started, 3)
-        note(draft, seconds=seconds)
+        note(draft, seconds=seconds, key=key)
         _publish(draft, final)
     share(final)
     log.log(level, "%-9s done     %s in %.1f s", stage, key, seconds)
@@ -137,8 +137,10 @@ def address(folder: Path) -> str:
     return _uri(folder) or str(folder)
 
 
-def local(address: str) -> Path | None:
-    """The stage output at *address* as a whole folder of this machine; None if it is none of the artifact root on S3.
+def local(address: str, whole: bool = True) -> Path | None:
+    """The stage output at *address* as a folder of this machine; None if it is none of the artifact root on S3.
+
+    If not *whole*, its manifest and facts are all that is surely there: `fetched` brings a file when it is read.
 
     Raises:
         IntegrityError: it is not whole there either.
@@ -146,12 +148,29 @@ def local(address: str) -> Path | None:
     if not (prefix := remote()) or not address.startswith(f"{prefix}/"):
         return None
     folder = root() / address.removeprefix(f"{prefix}/")
-    if address not in _settled or not folder.exists():
-        if not _have(folder):
-            raise IntegrityError(f"{address}: missing or damaged; run the workflow again, which makes it anew")
-        if facts := s3.read(f"{address}/{manifest.RUN}"):
-            (folder / manifest.RUN).write_bytes(facts)
-    return folder
+    enough = [address] if whole else [address, f"{address}/{manifest.NAME}"]
+    if _is_settled(folder, *enough) or (_have(folder) if whole else _outline(address, folder)):
+        return folder
+    raise IntegrityError(f"{address}: missing or damaged; {_AGAIN}")
+
+
+def fetched(path: Path) -> Path:
+    """The file *path* of a stage output, brought here and verified if its folder is not whole yet; any other file as it is.
+
+    Raises:
+        IntegrityError: it is not whole on S3 either.
+    """
+    stages = root() / "stages"
+    if not remote() or not path.is_relative_to(stages):
+        return path
+    stage, key, *inner = path.relative_to(stages).parts
+    folder = stages / stage / key
+    if not _is_settled(path, str(_uri(folder)), str(_uri(path))):
+        _bring(folder, "/".join(inner))
+    return path
+
+
+_AGAIN = "run the workflow again, which makes it anew; on a Flyte cluster, whose cache still points here, with --overwrite-cache"
 
 
 @contextmanager
@@ -169,33 +188,64 @@ def _have(final: Path) -> bool:
     """Whether *final* is here and whole. With an artifact root on S3: whether it is what lies there, fetched if need be."""
     if (uri := _uri(final)) is None:
         return is_whole(final)
-    there = s3.read(f"{uri}/{manifest.NAME}")
-    here = final / manifest.NAME
-    if there and here.exists() and here.read_bytes() == there and is_whole(final):
-        _settled.add(uri)
-        return True
-    if there and _fetch(uri, final):
-        return True
-    if is_whole(final):  # made while S3 was out of reach, or damaged there since
-        share(final)
-        return True
-    return False
-
-
-def _fetch(uri: str, final: Path) -> bool:
-    """Replace *final* by a verified copy of *uri*; False if that is not whole."""
-    log.info("%-9s fetching %s", final.parent.name, final.name)
-    with _draft(final.parent.name) as draft:
-        try:
-            s3.fetch(uri, draft)
-            manifest.verify(draft)
-        except (IntegrityError, FileNotFoundError) as error:
-            log.warning("%s: %s", uri, error)
-            return False
-        shutil.rmtree(final, ignore_errors=True)
-        _publish(draft, final)
+    if not _outline(uri, final):
+        return False
+    try:
+        for name in manifest.read(final)["files"]:
+            _bring(final, name)
+        _require_own(final)
+    except IntegrityError as error:
+        log.warning("%s", error)
+        return False
     _settled.add(uri)
     return True
+
+
+def _bring(folder: Path, name: str) -> None:
+    """Make the file *name* of *folder* the one that its manifest names, from S3 if it is not."""
+    uri, stage = f"{_uri(folder)}/{name}", folder.parent.name
+    try:
+        manifest.verify(folder, name)
+    except IntegrityError:
+        log.info("%-9s fetching %s of %s", stage, name, folder.name)
+        with _draft(stage) as draft:
+            shutil.copy(folder / manifest.NAME, draft)
+            try:
+                s3.download(uri, draft / name)
+                manifest.verify(draft, name)
+            except (FileNotFoundError, IntegrityError) as error:
+                raise IntegrityError(f"{uri}: missing or damaged ({error}); {_AGAIN}") from error
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (draft / name).replace(folder / name)
+    _settled.add(uri)
+
+
+def _outline(uri: str, final: Path) -> bool:
+    """Whether *final* is at *uri*; then it has the manifest and the facts that lie there, and no files of another output."""
+    there = s3.read(f"{uri}/{manifest.NAME}")
+    if there is None:
+        if whole := is_whole(final):  # made while S3 was out of reach, or damaged there since
+            share(final)
+        return whole
+    here = final / manifest.NAME
+    if not here.exists() or here.read_bytes() != there:
+        with _draft(final.parent.name) as draft:
+            (draft / manifest.NAME).write_bytes(there)
+            shutil.rmtree(final, ignore_errors=True)
+            draft.chmod(0o755)
+            try:
+                draft.rename(final)
+            except OSError:  # another process was first
+                if not here.exists() or here.read_bytes() != there:
+                    raise
+    if facts := s3.read(f"{uri}/{manifest.RUN}"):
+        (final / manifest.RUN).write_bytes(facts)
+    _settled.add(f"{uri}/{manifest.NAME}")
+    return True
+
+
+def _is_settled(path: Path, *uris: str) -> bool:
+    return path.exists() and not _settled.isdisjoint(uris)
 
 
 def _uri(folder: Path) -> str | None:
@@ -205,7 +255,7 @@ def _uri(folder: Path) -> str | None:
 
 
 _settled: set[str] = set()
-"""Folders on S3 whose copies here were found the same by this process, which need not ask again to read them."""
+"""Folders and files on S3 whose copies here were found the same by this process, which need not ask again to read them."""
 
 
 def is_whole(folder: Path) -> bool:
@@ -214,10 +264,17 @@ def is_whole(folder: Path) -> bool:
         return False
     try:
         manifest.verify(folder)
+        _require_own(folder)
         return True
     except IntegrityError as error:
         log.warning("%s; making it again", error)
         return False
+
+
+def _require_own(folder: Path) -> None:
+    """Refuse a *folder* that is named neither by the key its output was made for nor by its content: another was put there."""
+    if folder.name not in (notes(folder).get("key"), manifest.digest(folder)[:20]):
+        raise IntegrityError(f"{folder}: holds the output for another key")
 
 
 def note(folder: Path, **facts: object) -> None:
@@ -227,13 +284,18 @@ def note(folder: Path, **facts: object) -> None:
 
 
 def notes(folder: Path) -> dict:
-    """The facts noted in *folder*, or none."""
-    path = folder / manifest.RUN
-    return json.loads(path.read_text()) if path.exists() else {}
+    """The facts noted in *folder*, or none; none either if they are damaged, since no manifest vouches for them."""
+    try:
+        found = json.loads((folder / manifest.RUN).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _publish(draft: Path, final: Path) -> None:
-    if final.exists() and not is_whole(final):
+    if final.is_file():
+        final.unlink()
+    elif final.exists() and not is_whole(final):
         shutil.rmtree(final, ignore_errors=True)
     draft.chmod(0o755)
     try:

@@ -15,7 +15,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from trainworks.errors import Interrupted, TrainingError
+from trainworks.errors import Interrupted, StorageUnreachable, TrainingError
 from trainworks.space import Setting, size
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def attempt(setting: str, reach: Callable[[Setting], float]) -> str:
     """The answer to *setting*, both as JSON: the recall that *reach* gives or, so that the other trials go on, its error.
 
     Raises:
-        Interrupted: or what was made of it; the trial did not fail, it goes on when it is run again.
+        Interrupted, StorageUnreachable: or what was made of them; the trial did not fail, it goes on when it is run again.
     """
     chosen = json.loads(setting)
     words = ", ".join(f"{name}={value}" for name, value in chosen.items())
@@ -106,7 +106,7 @@ def attempt(setting: str, reach: Callable[[Setting], float]) -> str:
     try:
         recall = reach(chosen)
     except Exception as error:  # whatever a setting does to training, memory or the machine's libraries
-        if isinstance(error, Interrupted) or isinstance(error.__cause__, Interrupted):
+        if any(isinstance(cause, (Interrupted, StorageUnreachable)) for cause in (error, error.__cause__)):
             raise
         log.warning("trial     failed   %s: %s", words, error)
         return json.dumps({"recall": None, "error": f"{type(error).__name__}: {error}"})

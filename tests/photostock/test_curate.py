@@ -43,12 +43,12 @@ OTHERS = [picture(f"other {n}", title=f"fox {hashed(str(n))[:12]}") for n in ran
 
 
 def shards_of(rows, folder, cuts=()):
-    """*rows* as shard folders, cut before each of *cuts*. There is no column of pixels: curation needs none."""
+    """*rows* as shard folders, cut before each of *cuts*. There are no pixels: curation needs none."""
     edges = [0, *sorted(cuts), len(rows)]
     for start, end in pairwise(edges):
         shard = folder / f"{start}-{end}"
         shard.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(rows[start:end], SCHEMA), shard / "shard.parquet")
+        pq.write_table(pa.Table.from_pylist(rows[start:end], SCHEMA), shard / "rows.parquet")
         manifest.write(shard)
     return sorted(folder.iterdir())
 

@@ -33,16 +33,16 @@ def start(tmp_path_factory):
 
 
 def shard(folder, rows):
-    """A shard's columns that embedding reads."""
-    schema = pa.schema([("id", pa.string()), ("rejected", pa.string()), ("pixels", pa.binary())])
-    pq.write_table(pa.Table.from_pylist(rows, schema), folder / "shard.parquet")
+    """The file of a shard that embedding reads."""
+    schema = pa.schema([("id", pa.string()), ("pixels", pa.binary())])
+    pq.write_table(pa.Table.from_pylist(rows, schema), folder / "pixels.parquet")
     return folder
 
 
 def test_every_picture_not_rejected_has_its_towers_embedding(start, tmp_path, monkeypatch):
     """Unit length, within what float16 can tell of the tower asked picture by picture; batches of two leave no trace."""
     monkeypatch.setattr(stage, "BATCH", 2)
-    rows = [{"id": str(n), "rejected": "missing file" if n in (1, 4, 5) else "", "pixels": jpeg(n)} for n in range(7)]
+    rows = [{"id": str(n), "pixels": None if n in (1, 4, 5) else jpeg(n)} for n in range(7)]
     embed(start, shard(tmp_path, rows), "squash(32)", tmp_path)
     found = pq.read_table(tmp_path / "embeddings.parquet")
     assert found["id"].to_pylist() == ["0", "2", "3", "6"]
@@ -57,5 +57,5 @@ def test_every_picture_not_rejected_has_its_towers_embedding(start, tmp_path, mo
 
 def test_a_shard_without_pictures_has_no_embeddings(start, tmp_path):
     """All were rejected: an empty table, not an error."""
-    embed(start, shard(tmp_path, [{"id": "a", "rejected": "missing file", "pixels": None}]), "squash(32)", tmp_path)
+    embed(start, shard(tmp_path, [{"id": "a", "pixels": None}]), "squash(32)", tmp_path)
     assert len(pq.read_table(tmp_path / "embeddings.parquet")) == 0

@@ -25,7 +25,8 @@ def shard(source: str, out: Path):
     found = catalogue.read(source)
     slices.write_slice(found.table, out / "slice")
     prepare(out / "slice", found.root, out, stored_size=32)
-    return pq.read_table(out / "shard.parquet").to_pylist()
+    columns = [pq.read_table(out / file) for file in ("rows.parquet", "pixels.parquet")]
+    return [row | picture for row, picture in zip(*(table.to_pylist() for table in columns), strict=True)]
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_picture_changed_since_the_listing_is_rejected(photos, tmp_path, chang
     s3.delete(f"{photos}/003.png") if change == "deleted" else s3.put(f"{photos}/003.png", b"another")
     slices.write_slice(found.table, tmp_path / "slice")
     prepare(tmp_path / "slice", found.root, tmp_path, stored_size=32)
-    rejected = pq.read_table(tmp_path / "shard.parquet")["rejected"].to_pylist()
+    rejected = pq.read_table(tmp_path / "rows.parquet")["rejected"].to_pylist()
     assert rejected == ["", "", "", "changed while reading", "", ""]
 
 

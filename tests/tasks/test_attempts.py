@@ -8,10 +8,20 @@ from flytekit.core.checkpointer import SyncCheckpoint
 from flytekit.core.context_manager import ExecutionState
 from flytekit.exceptions.user import FlyteRecoverableException
 
-from tasks.attempts import resumable
-from trainworks.errors import Interrupted
+from tasks.attempts import on_cluster, resumable, retried
+from tasks.stage import check_lasting
+from trainworks.errors import Interrupted, StorageError, StorageUnreachable
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # flytekit's own
+
+
+@pytest.fixture
+def cluster():
+    """This process is a task's pod."""
+    context = FlyteContextManager.current_context()
+    state = context.execution_state.with_params(mode=ExecutionState.Mode.TASK_EXECUTION)
+    with FlyteContextManager.with_context(context.with_execution_state(state)):
+        yield
 
 
 @contextmanager
@@ -53,3 +63,46 @@ def test_here_the_folder_itself_survives(tmp_path):
     """Nothing is copied."""
     with resumable(tmp_path) as share:
         assert share is None
+
+
+def fails(error):
+    """A task's body that ends with *error*."""
+
+    @retried()
+    def body():
+        raise error
+
+    return body
+
+
+def test_a_store_that_gave_no_answer_is_asked_again_by_flyte(cluster):
+    """With the words of the error, which say what to look at if it goes on."""
+    with pytest.raises(FlyteRecoverableException, match="S3 is down"):
+        fails(StorageUnreachable("S3 is down"))()
+
+
+@pytest.mark.parametrize("error", [StorageError("no permission"), ValueError("epochs = 0"), FileNotFoundError("a.jpg")])
+def test_bad_input_is_not_tried_again(cluster, error):
+    """It would fail the same, after an hour's wait for the same pod."""
+    with pytest.raises(type(error), match=str(error)) as raised:
+        fails(error)()
+    assert not isinstance(raised.value, FlyteRecoverableException)
+
+
+def test_here_the_error_itself_is_shown():
+    """There is nobody to try again."""
+    assert not on_cluster()
+    with pytest.raises(StorageUnreachable, match="S3 is down"):
+        fails(StorageUnreachable("S3 is down"))()
+
+
+def test_a_release_into_the_pod_is_refused(cluster):
+    """Its folder would be gone with it; on S3, or on one's own machine, a release lasts."""
+    check_lasting("release_to", "s3://bucket/release")
+    with pytest.raises(ValueError, match=r"release_to = 'artifacts/photostock'.* lost with it; on a cluster give s3://bucket/prefix"):
+        check_lasting("release_to", "artifacts/photostock")
+
+
+def test_a_release_into_a_folder_here_is_not():
+    """That is the default."""
+    check_lasting("release_to", "artifacts/photostock")

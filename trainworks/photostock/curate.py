@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from trainworks import manifest
+from trainworks import manifest, store
 from trainworks.errors import DataError
 from trainworks.photostock import near_duplicates
 from trainworks.photostock.config import DataConfig
 from trainworks.photostock.repairs import caption_title
+from trainworks.photostock.shards import ROWS
 from trainworks.photostock.subsample import steps
 from trainworks.photostock.text import Prompt, texts
 from trainworks.photostock.thinning import Pictures, beyond
@@ -117,7 +118,7 @@ def _read(shards: list[Path]) -> pa.Table:
     """The metadata of all *shards* in order of id, with ``shard`` (its place in *shards*) and ``row`` within it."""
     tables = []
     for number, shard in enumerate(tqdm(shards, "shards", delay=2, leave=False)):
-        table = pq.read_table(shard / "shard.parquet", columns=list(_COLUMNS))
+        table = pq.read_table(store.fetched(shard / ROWS), columns=list(_COLUMNS))
         table = table.append_column("shard", pa.array(np.full(len(table), number, np.int32)))
         tables.append(table.append_column("row", pa.array(np.arange(len(table), dtype=np.int32))))
     if not tables:

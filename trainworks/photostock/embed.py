@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from tqdm import tqdm
 
+from trainworks import store
 from trainworks.photostock import towers
 from trainworks.photostock.pixels import Preprocessing, normalise
+from trainworks.photostock.shards import PIXELS
 
 BATCH = 64
 """Pictures in memory, and through the tower, at a time."""
@@ -25,22 +26,22 @@ def embed(start: Path, shard: Path, image: str, out: Path) -> None:
 
     Args:
         start: checkpoint of the untouched towers.
-        shard: folder with a ``shard.parquet``.
+        shard: folder with a ``pixels.parquet``.
         image: preprocessing, as for training; its square must be the one the towers were built for.
         out: folder to write to.
     """
     tower = towers.read(start)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, preprocessing = tower.model.eval().to(device), Preprocessing(image)
-    source = pq.ParquetFile(shard / "shard.parquet")
+    source = pq.ParquetFile(store.fetched(shard / PIXELS))
     with (
         torch.inference_mode(),
         pq.ParquetWriter(out / "embeddings.parquet", SCHEMA, compression="zstd") as writer,
         tqdm(total=source.metadata.num_rows, desc="embed", unit=" pictures", delay=2, leave=False) as progress,
     ):
-        for batch in source.iter_batches(BATCH, columns=["id", "rejected", "pixels"]):
+        for batch in source.iter_batches(BATCH, columns=["id", "pixels"]):
             progress.update(len(batch))
-            kept = batch.filter(pc.equal(batch["rejected"], ""))
+            kept = batch.filter(batch["pixels"].is_valid())
             if len(kept):
                 pixels = np.stack([preprocessing.apply(Image.open(BytesIO(data))) for data in kept["pixels"].to_pylist()])
                 images = torch.from_numpy(normalise(pixels, tower.mean, tower.std)).to(device)

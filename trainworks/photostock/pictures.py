@@ -16,6 +16,7 @@ from PIL import Image
 from trainworks import manifest
 from trainworks.errors import DataError
 from trainworks.photostock.samples import Sample
+from trainworks.photostock.shards import stored_pictures
 from trainworks.report import short
 
 THUMBNAIL = 112
@@ -50,10 +51,9 @@ def thumbnails(dataset: Path, shards: Sequence[Path], ids: Collection[str]) -> d
     for digest, here in members.items():
         if digest not in folders:
             raise DataError(f"picture {here[0]['id']!r} is in shard {digest[:12]}…, which is not among the {len(shards)} shards given")
-        pixels = pq.read_table(folders[digest] / "shard.parquet", columns=["pixels"])["pixels"].take([row["row"] for row in here])
-        for row, stored in zip(here, pixels.to_pylist(), strict=True):
+        for place, stored in stored_pictures(folders[digest], [row["row"] for row in here]):
             with Image.open(io.BytesIO(stored)) as image:
-                pictures[row["id"]] = _picture(row, image, THUMBNAIL)
+                pictures[here[place]["id"]] = small(here[place], image, THUMBNAIL)
     return pictures
 
 
@@ -64,7 +64,7 @@ def seen(dataset: Path, samples: Sequence[Sample]) -> list[Picture]:
         DataError: the dataset has no such picture.
     """
     rows = _rows(dataset, {sample.id for sample in samples})
-    return [_picture(rows[sample.id], Image.fromarray(sample.pixels), SEEN, sample.text) for sample in samples]
+    return [small(rows[sample.id], Image.fromarray(sample.pixels), SEEN, sample.text) for sample in samples]
 
 
 def credits(pictures: Collection[Picture]) -> dict[str, dict[str, list[str]]]:
@@ -88,11 +88,12 @@ def _rows(dataset: Path, ids: Collection[str]) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in rows}
 
 
-def _picture(row: dict[str, Any], image: Image.Image, longest: int, text: str = "") -> Picture:
+def small(row: dict[str, Any], image: Image.Image, longest: int, text: str = "") -> Picture:
+    """*image*, at most *longest* pixels on its longer side, named by its *row* (``id``, ``title``, ``contributor``, ``licence``)."""
     image.thumbnail((longest, longest))
-    small = io.BytesIO()
-    image.save(small, "WEBP", quality=80)
-    uri = f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode()}"
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=80)
+    uri = f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
     title = row["title"] or f"untitled, {row['id']}"
     contributor, licence = row["contributor"] or "unknown contributor", row["licence"] or "licence not stated"
     return Picture(short(title), short(contributor), short(licence), uri, text)

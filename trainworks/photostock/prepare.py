@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from trainworks.photostock.decode import Rejected, decode
 from trainworks.photostock.originals import Bucket, Folder, originals
-from trainworks.photostock.slices import ROWS
+from trainworks.photostock.shards import PIXELS, ROWS
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +40,16 @@ _COLUMNS = [
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),
     pa.field("format", pa.string()),
-    pa.field("pixels", pa.binary()),
 ]
+_PICTURES = pa.schema([pa.field("id", pa.string()), pa.field("pixels", pa.binary())])
 
 
 def prepare(rows: Path, root: Path | str, out: Path, stored_size: int, threads: int | None = None) -> None:
-    """Turn the slice *rows* into ``out/shard.parquet``: its rows in their order, less ``bytes``, plus the columns of the picture.
+    """Turn the slice *rows* into a shard: ``out/rows.parquet``, its rows in their order, less ``bytes``, plus what is known of the
+    picture, and ``out/pixels.parquet``, the pictures by id in the same order.
 
-    Columns added: ``phash`` (see `perceptual_hash`), ``width`` and ``height`` in pixels (upright, before resizing),
-    ``format``, and ``pixels``, a JPEG whose shorter side is at most *stored_size*. A rejected row has 0, "" and null there.
+    Columns added: ``phash`` (see `perceptual_hash`), ``width`` and ``height`` in pixels (upright, before resizing), and
+    ``format``; ``pixels`` is a JPEG whose shorter side is at most *stored_size*. A rejected row has 0, "" and null there.
     ``fingerprint`` is the SHA-256 of the picture in every row that has one, whatever acquire had to tell a change by.
     *root* is the catalogue's folder or ``s3://`` URI. The shard depends on nothing else: not on *threads*.
 
@@ -65,7 +66,8 @@ def prepare(rows: Path, root: Path | str, out: Path, stored_size: int, threads: 
     with (
         _pillow_warnings_logged(),
         ThreadPoolExecutor(threads or pictures.threads) as pool,
-        pq.ParquetWriter(out / "shard.parquet", schema, compression="zstd") as writer,
+        pq.ParquetWriter(out / ROWS, schema, compression="zstd") as table,
+        pq.ParquetWriter(out / PIXELS, _PICTURES, compression="zstd") as pixels,
         tqdm(total=source.metadata.num_rows, desc="prepare", unit=" pictures", delay=2, leave=False) as progress,
     ):
         for batch in source.iter_batches(BATCH):
@@ -73,7 +75,8 @@ def prepare(rows: Path, root: Path | str, out: Path, stored_size: int, threads: 
             hashes = perceptual_hash(np.stack([row.pop("thumbnail") for row in made]))
             for row, value in zip(made, hashes.tolist(), strict=True):
                 row["phash"] = value
-            writer.write_table(pa.Table.from_pylist(made, schema))
+            table.write_table(pa.Table.from_pylist(made, schema))
+            pixels.write_table(pa.Table.from_pylist(made, _PICTURES))
             progress.update(len(made))
 
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ METRICS = ("epoch", "train_loss", "val_loss", "val_R@1", "val_R@5", "val_R@10", 
 STOPPED = 128 + signal.SIGTERM
 
 
-def submit(untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, out: Path) -> None:
-    """What ``train.finetune`` does, done by SageMaker: the same files in *out*.
+def submit(untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, out: Path, limit: timedelta) -> None:
+    """What ``train.finetune`` does, done by SageMaker within *limit*: the same files in *out*.
 
     Raises:
         ValueError: the deployment is not stated in the environment.
@@ -35,7 +36,7 @@ def submit(untouched: Path, dataset: Path, shards: list[Path], config: TrainConf
     """
     deployment = sagemaker.Deployment.from_environment()
     inputs: dict[str, Path | Sequence[Path]] = {"start": untouched, "dataset": dataset, "shards": shards}
-    sagemaker.run(sagemaker.Job("photostock-finetune", inputs, sagemaker.hyperparameters(config), METRICS), deployment, out)
+    sagemaker.run(sagemaker.Job("photostock-finetune", inputs, sagemaker.hyperparameters(config), METRICS, limit), deployment, out)
 
 
 def main() -> int:

@@ -1,5 +1,7 @@
 """Similar texts: captions a few edits apart, joined into clusters."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +12,9 @@ from tqdm import tqdm
 from trainworks.photostock.components import join
 
 _BANDS, _ROWS = 40, 4
+_AT_ONCE = 4
+"""Bands in memory: shingles are made anew for each so many, which costs little beside them."""
+
 _BATCH = 20_000
 
 
@@ -33,6 +38,8 @@ def clusters(texts: pa.Array, share: float) -> np.ndarray:
     text_of = encoded.indices.to_numpy()
     distinct = np.array(encoded.dictionary.to_pylist(), object)
     length = pc.utf8_length(encoded.dictionary).to_numpy()
+    del encoded  # of a million captions, a second copy
+    pa.default_memory_pool().release_unused()
 
     def near(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         longer, shorter = np.maximum(length[one], length[other]), np.minimum(length[one], length[other])
@@ -42,7 +49,7 @@ def clusters(texts: pa.Array, share: float) -> np.ndarray:
         return found
 
     component = np.arange(len(distinct))
-    for key in tqdm(_band_keys(distinct), "similar texts", delay=2, leave=False):
+    for key in tqdm(_band_keys(distinct), "similar texts", _BANDS, delay=2, leave=False):
         component = join(component, key, near)
     first = np.full(len(distinct), len(text_of), np.int64)
     np.minimum.at(first, text_of, np.arange(len(text_of)))
@@ -50,16 +57,22 @@ def clusters(texts: pa.Array, share: float) -> np.ndarray:
     return first[component][text_of]
 
 
-def _band_keys(texts: np.ndarray) -> np.ndarray:
-    """uint64 (bands, n): two texts of Jaccard similarity J have equal keys in a band with probability J to the power of 4."""
-    keys = np.zeros((_BANDS, len(texts)), np.uint64)
-    for start in tqdm(range(0, len(texts), _BATCH), "shingles", delay=2, leave=False):
+def _band_keys(texts: np.ndarray) -> Iterator[np.ndarray]:
+    """Of every band the keys, uint64 (n,): two texts of Jaccard similarity J have equal ones with probability J to the power of 4."""
+    for first in range(0, _BANDS, _AT_ONCE):
+        yield from _keys(texts, _FACTORS[first : first + _AT_ONCE])
+
+
+def _keys(texts: np.ndarray, bands: np.ndarray) -> np.ndarray:
+    """uint64 (b, n): the keys of *bands*, uint64 (b, 4)."""
+    keys = np.zeros((len(bands), len(texts)), np.uint64)
+    for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]
         # Two zeros around every text make shingles of its ends, and keep those of two texts apart.
         letters = np.frombuffer("\0\0".join(["", *batch, ""]).encode("utf-32-le"), np.uint32).astype(np.uint64)
         shingles = _mixed((letters[:-2] << np.uint64(42)) ^ (letters[1:-1] << np.uint64(21)) ^ letters[2:])
         starts = np.cumsum([0, *(len(text) + 2 for text in batch[:-1])])
-        for band, factors in enumerate(_FACTORS):
+        for band, factors in enumerate(bands):
             key = keys[band, start : start + len(batch)]
             for factor in factors:
                 key[:] = _mixed(key ^ np.minimum.reduceat(shingles * factor, starts))
