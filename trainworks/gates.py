@@ -5,16 +5,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+Must = Literal["at least", "at most"]
+
 
 @dataclass(frozen=True)
 class Gate:
-    """One measured *value* against its *bound*; what is not a number never passes."""
+    """One measured *value* against its *bound*; what is not a number never passes.
+
+    A *waived* gate is measured and shown like any other, and holds no release back. *note* is what else a person must
+    know of the value, such as why there was nothing to measure.
+    """
 
     name: str
     value: float
     bound: float
     meaning: str
-    must: Literal["at least", "at most"] = "at least"
+    must: Must = "at least"
+    waived: bool = False
+    note: str = ""
 
     @property
     def passed(self) -> bool:
@@ -24,6 +32,8 @@ class Gate:
 
 def verdict(gates: Sequence[Gate]) -> dict[str, Any]:
     """All *gates* as the JSON that the report shows and the release obeys; a value that is not finite becomes null.
+
+    ``passed`` is true if every gate that is not waived holds; the ``passed`` of a row tells nothing but whether that one holds.
 
     Raises:
         ValueError: no gate at all, for nothing measured must not look like everything passed.
@@ -37,20 +47,24 @@ def verdict(gates: Sequence[Gate]) -> dict[str, Any]:
             "must": gate.must,
             "bound": gate.bound,
             "passed": gate.passed,
+            "waived": gate.waived,
             "meaning": gate.meaning,
+            "note": gate.note,
         }
         for gate in gates
     ]
-    return {"passed": all(gate.passed for gate in gates), "gates": rows}
+    return {"passed": all(gate.passed or gate.waived for gate in gates), "gates": rows}
 
 
 def why(verdict: Mapping[str, Any]) -> str:
-    """The *verdict* in words: which gates failed, and by how much each."""
-    failed = [row for row in verdict["gates"] if not row["passed"]]
-    if not failed:
-        return "every gate holds"
-    return "; ".join(
-        f"gate {row['gate']} failed: {row['meaning']} must be {row['must']} {row['bound']:g}, "
-        + ("is not a number" if row["value"] is None else f"is {row['value']:g}, {abs(row['bound'] - row['value']):.3g} off")
-        for row in failed
-    )
+    """The *verdict* in words: which gates failed, by how much each, which were waived, and which hold for want of a value."""
+    words = "; ".join(_missed(row) for row in verdict["gates"] if not row["passed"]) or "every gate holds"
+    unmeasured = [row for row in verdict["gates"] if row["passed"] and row["value"] is None]
+    return "; ".join([words, *(f"gate {row['gate']} holds: {row['note']}" for row in unmeasured)])
+
+
+def _missed(row: Mapping[str, Any]) -> str:
+    waived = " and is waived" if row.get("waived") else ""  # bundles made before there were waivers can be released again
+    value = "is not a number" if row["value"] is None else f"is {row['value']:g}, {abs(row['bound'] - row['value']):.3g} off"
+    note = f" ({row['note']})" if row.get("note") else ""
+    return f"gate {row['gate']} failed{waived}: {row['meaning']} must be {row['must']} {row['bound']:g}, {value}{note}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from trainworks.errors import LanguageError
 
 _CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?\s*")
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,10 @@ def _arguments(knob: str, text: str, match: re.Match) -> tuple[float | str, ...]
     values: list[float | str] = []
     for piece in re.finditer(r"[^,]+", match[2]):
         word = piece[0].strip()
-        if re.fullmatch(r"-?\d+(\.\d+)?", word):
+        if _NUMBER.fullmatch(word):
             values.append(float(word) if "." in word else int(word))
         elif re.fullmatch(r"[A-Za-z_]\w*", word):
             values.append(word)
         else:
-            raise LanguageError(knob, text, match.start(2) + piece.start(), f"expected a number or a word, found {word!r}")
+            raise LanguageError(knob, text, match.start(2) + piece.start(), f"expected a number or a word, found {word[:40]!r}")
     return tuple(values)

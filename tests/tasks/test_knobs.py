@@ -79,7 +79,7 @@ def test_experiment_files_load(path):
         (DataConfig, {"subsample": "contributors(3)"}, "subsample: unknown 'contributors'.*did you mean 'contributor'"),
         (DataConfig, {"prompt": "{titel}"}, "prompt: .*titel.*did you mean 'title'"),
         (DataConfig, {"gallery": 3}, "data.gallery = 3: must be at least 10"),
-        (GateConfig, {"min_recall": 1.5}, "gate.min_recall = 1.5: must be at most 1"),
+        (GateConfig, {"gates": "recal >= 0.2"}, "gates: unknown 'recal'.*did you mean 'recall'"),
     ],
 )
 def test_bad_values_name_the_knob(section, knobs, says):
@@ -112,4 +112,4 @@ def test_a_workflow_passes_values_on_unread():
         return gate
 
     promise = object()
-    assert workflow(min_recall=promise, min_gain=promise) == {"min_recall": promise, "min_gain": promise}
+    assert workflow(gates=promise) == {"gates": promise}
