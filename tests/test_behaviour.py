@@ -1,0 +1,78 @@
+"""Behaviour checks: cases drawn the same in every run, a rate that knows how sure it is, and the worst failures."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import strategies as st
+from PIL import Image
+
+from trainworks.behaviour import Case, drawn, pick, rate, worst, write
+
+
+def a_case(margin: float, id: str = "a", **shown) -> Case:
+    return Case(id, "turned", margin, {"overlap": 0.5 + margin}, shown)
+
+
+@pytest.mark.parametrize(
+    ("passed", "cases", "low", "high"), [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)]
+)
+def test_the_interval_is_the_published_one(passed, cases, low, high):
+    """Wilson's interval for the examples of Newcombe (Statistics in Medicine 17, 1998)."""
+    found = rate([a_case(0.1)] * passed + [a_case(-0.1)] * (cases - passed))
+    assert (found["rate"], found["cases"]) == (passed / cases, cases)
+    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=6e-5)
+
+
+def test_a_check_without_cases_has_no_rate():
+    """Nothing to try it on is neither a pass nor a failure."""
+    assert rate([]) == {"rate": None, "low": None, "high": None, "cases": 0, "mean": {}}
+
+
+def test_what_is_not_a_number_fails():
+    """An embedding of NaN must not look well behaved; a bound that is just held is held."""
+    assert [a_case(margin).passed for margin in (float("nan"), -1e-9, 0.0)] == [False, False, True]
+
+
+def test_the_worst_failures_come_first():
+    """Furthest below the bound, and nothing that passed."""
+    cases = [a_case(margin, f"p{k}") for k, margin in enumerate((0.2, -0.1, -0.3, 0.0, -0.2))]
+    assert [case.id for case in worst(cases, 2)] == ["p2", "p4"]
+
+
+def test_no_two_examples_are_of_one_picture():
+    """At most as many as asked for, each thing once."""
+    found = drawn(st.tuples(pick("abcdefgh"), pick(range(100))), 5, lambda pair: pair[0])
+    assert len(found) == len({letter for letter, _ in found}) == 5
+
+
+def test_every_item_is_as_likely_as_another():
+    """Also with a number of items that divides no power of two."""
+    counts = [0, 0, 0]
+    for item, _ in drawn(st.tuples(pick(range(3)), pick(range(10**6))), 200, lambda pair: pair):
+        counts[item] += 1
+    assert min(counts) > 45
+
+
+def test_other_loaded_modules_do_not_change_what_is_drawn():
+    """Hypothesis tries constants of whatever source is loaded, and a stage from the cache loads less of it."""
+    code = "from trainworks.behaviour import drawn, pick; print(drawn(pick(range(1000)), 40, int))"
+    more = "import trainworks.photostock.config, trainworks.s3, trainworks.release, trainworks.sampling; "
+    told = subprocess.run([sys.executable, "-c", more + code], capture_output=True, text=True, check=True).stdout
+    assert told == f"{drawn(pick(range(1000)), 40, int)}\n"
+
+
+def test_the_file_tells_rates_and_shows_failures(tmp_path):
+    """Texts as they are, pictures as small files beside it."""
+    failed = a_case(-0.2, "p7", before="Müller", picture=Image.new("RGB", (640, 320), "red"))
+    write([("flip", [failed, a_case(0.1)]), ("case", [])], {"flip": "mirrored", "case": "shouted"}, {"overlap": 0.5}, tmp_path)
+    found = json.loads((tmp_path / "behaviour.json").read_text())
+    assert found["criterion"] == {"overlap": 0.5} and found["checks"]["case"]["cases"] == 0
+    flip = found["checks"]["flip"]
+    assert (flip["rate"], flip["meaning"], flip["mean"]) == (0.5, "mirrored", {"overlap": pytest.approx(0.45)})
+    assert flip["examples"] == [
+        {"id": "p7", "what": "turned", "overlap": pytest.approx(0.3), "before": "Müller", "picture": "flip-1-picture.webp"}
+    ]
+    with Image.open(tmp_path / "flip-1-picture.webp") as small:
+        assert small.size == (112, 56)
