@@ -1,7 +1,6 @@
 """Releases: versions never change, and the pointer moves once, to a whole bundle whose gates hold."""
 
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -124,9 +123,9 @@ def test_a_tampered_bundle_is_refused(root, good):
 @pytest.mark.parametrize("key", ["verdict", "created"])
 def test_a_folder_that_is_no_bundle_is_refused(root, good, key):
     """Any folder with a manifest is not enough: without a verdict there is nothing to release by."""
-    content = json.loads((good / manifest.NAME).read_text())
+    content = manifest.read(good)
     del content[key]
-    (good / manifest.NAME).write_text(json.dumps(content))
+    (good / manifest.NAME).write_text(manifest.sealed(content))
     with pytest.raises(IntegrityError, match="not that of a bundle"):
         release(good, str(root))
     assert not root.exists()

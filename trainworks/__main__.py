@@ -1,25 +1,44 @@
 """``python -m trainworks``: what people do with runs that are done."""
 
 import argparse
+import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
+import trainworks
+from trainworks import release_commands
 from trainworks.errors import TrainworksError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; an error a person can mend is one line on the terminal and exit status 1."""
+    """Run one command and give its exit status; an error a person can mend is one line on the terminal.
+
+    The status of such an error is 1, or a command's own, where 1 means something else.
+    """
     parser = argparse.ArgumentParser(prog="python -m trainworks", description=__doc__)
+    parser.set_defaults(error_status=1)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_compare(commands)
+    release_commands.add(commands)
+    for room in _rooms():
+        room.add(commands)
     chosen = parser.parse_args(arguments)
     try:
-        chosen.command(chosen)
+        return chosen.command(chosen) or 0
     except (TrainworksError, ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return chosen.error_status
+
+
+def _rooms() -> Iterator[ModuleType]:
+    """The modules ``commands`` of the rooms that have one: found, not named, for the hall does not know its rooms."""
+    for found in pkgutil.iter_modules(trainworks.__path__, "trainworks."):
+        if found.ispkg and find_spec(f"{found.name}.commands"):
+            yield import_module(f"{found.name}.commands")
 
 
 def _add_compare(commands: argparse._SubParsersAction) -> None:

@@ -7,7 +7,7 @@ A bundle may hold ``metrics.json`` (``finetuned`` → what was measured → the 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -195,8 +195,8 @@ def _versions(place: str) -> list[str]:
 
 
 def _run(place: str) -> Run:
-    facts = _parsed(place, manifest.NAME, _read(place, manifest.NAME))
-    if not isinstance(facts, dict) or not all(isinstance(facts.get(part), dict) for part in ("config", "files")):
+    facts = _parsed(place, manifest.NAME, _read(place, manifest.NAME), manifest.parse)
+    if not all(isinstance(facts.get(part), dict) for part in ("config", "files")):
         raise IntegrityError(f"{place}: its {manifest.NAME} is not that of a bundle (it needs config and files); package the run again")
     metrics, history = (_checked(place, name, facts["files"]) for name in (METRICS_FILE, HISTORY_FILE))
     return Run(place, facts, metrics or {}, history or [])
@@ -214,9 +214,9 @@ def _checked(place: str, name: str, files: dict[str, Any]) -> Any:
     return _parsed(place, name, data)
 
 
-def _parsed(place: str, name: str, data: bytes | None) -> Any:
+def _parsed(place: str, name: str, data: bytes | None, parse: Callable[[bytes], Any] = json.loads) -> Any:
     try:
-        return json.loads(data or b"")
+        return parse(data or b"")
     except ValueError as error:
         raise IntegrityError(f"{place}: {name} is damaged ({error}); fetch the bundle again") from error
 

@@ -6,7 +6,7 @@ import posixpath
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm import tqdm
 
-from trainworks import s3
+from trainworks import credentials, s3
 from trainworks.errors import DataError
 from trainworks.photostock.decode import Rejected
 from trainworks.photostock.originals import LEAVES, Bucket, Folder, originals
@@ -34,6 +35,9 @@ _TAG = re.compile(
     r"(?:&(?:#\d+|#[xX][0-9a-fA-F]+|amp|lt|gt|quot|apos|nbsp|[A-Za-z](?:acute|grave|circ|tilde|uml|cedil|ring|slash|caron|lig));|[^;])+"
 )
 """A tag of a ';'-separated text; the ';' that ends an HTML entity does not end the tag."""
+
+EXCLUDED = "excluded"
+_YES, _NO = ("true", "1", "yes"), ("false", "0", "no", "")
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
 _ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:[/\\]")
@@ -62,6 +66,10 @@ def read(source: str) -> Catalogue:
     rows with the same id the first is kept. Metadata is repaired (see ``repairs``); ``fingerprint`` is the SHA-256 of
     the encoded picture, or what the listing tells of it. A catalogue with bytes is held in memory with its pictures, any other without.
 
+    A row whose ``exclude`` is true, 1 or yes (in any case; false, 0, no and nothing are the opposite) is an opt-out: its picture is
+    neither read nor kept, nor are its texts, and every other row of its id goes too. It is *excluded*; where it is not clear what
+    ``exclude`` says the row is not used either, as *unclear exclude*. A contributor opts out by all of their rows.
+
     Raises:
         DataError: there is no such catalogue, a needed column is missing, or no row can be used.
         StorageError: S3 does not give it; says what to do.
@@ -84,7 +92,9 @@ def check(source: str) -> None:
 
     Raises:
         DataError, StorageError: as `read` does.
+        ValueError: the URI has credentials in it.
     """
+    credentials.refuse("source", source)
     _locate_in_bucket(source) if source.startswith(s3.SCHEME) else _locate(source)
 
 
@@ -141,6 +151,9 @@ def _row(record: Record) -> dict[str, Any]:
     try:
         if record.reason:
             raise Rejected(record.reason, record.detail)
+        if _is_excluded(record.values.get("exclude")):
+            row["id"] = _id_of_excluded(record.values)
+            raise Rejected(EXCLUDED, "")
         for name in ("id", "licence", "group"):
             row[name] = _clean(name, _text(name, record.values.get(name)))
         words: dict[str, Any] = {name: _text(name, record.values.get(name)) for name in ("title", "description", "contributor")}
@@ -155,6 +168,32 @@ def _row(record: Record) -> dict[str, Any]:
     except Rejected as fault:
         row |= {"rejected": fault.reason, "detail": f"{record.where}: {fault.detail}" if fault.detail else record.where}
     return row
+
+
+def _is_excluded(value: Any) -> bool:
+    """Whether a row opts out.
+
+    Raises:
+        Rejected: nobody can tell; a row is not used against its contributor's will because of a slip.
+    """
+    said = str(int(value)) if isinstance(value, bool) or value in (0, 1) else _text("exclude", value)
+    if said.strip().lower() not in (*_YES, *_NO):
+        raise Rejected("unclear exclude", f"expected {', '.join(_YES)}, or {', '.join(_NO[:-1])} or nothing, found {said[:80]!r}")
+    return said.strip().lower() in _YES
+
+
+def _id_of_excluded(values: Mapping[str, Any]) -> str:
+    """The id the row had before it opted out, so that the slices are cut as they were; ``""`` if it never had a good one."""
+    image = values.get("image")
+    try:
+        name = _clean("id", _text("id", values.get("id")))
+        if name:
+            return name
+        if image and isinstance(image, bytes):
+            return hashlib.sha256(image).hexdigest()
+        return _relative(_clean("image", _text("image", image or None)))
+    except Rejected:
+        return ""
 
 
 def _text(name: str, value: Any) -> str:
@@ -223,12 +262,16 @@ def _fingerprinted(pictures: Folder | Bucket, batches: list[pa.RecordBatch]) -> 
 
 
 def _with_unique_ids(table: pa.Table) -> pa.Table:
-    """Reject usable rows whose id was used before, and rename the rejected whose id is empty or taken."""
+    """Reject usable rows whose id was used before or opted out, and rename the rejected whose id is empty or taken."""
     columns = {name: table[name].to_pylist() for name in ("id", "rejected", "detail", "fingerprint")}
     ids, rejected, detail, fingerprint = columns.values()
     taken: set[str] = set()
+    opted_out = {name for name, reason in zip(ids, rejected, strict=True) if reason == EXCLUDED} - {""}
     for row, name in enumerate(ids):
         if not rejected[row]:
+            if name in opted_out:
+                rejected[row], detail[row], fingerprint[row] = EXCLUDED, f"another row of {name!r} is", ""
+                continue
             if name in taken:
                 rejected[row], detail[row], fingerprint[row] = "duplicate id", repr(name), ""
             taken.add(name)
@@ -243,7 +286,8 @@ def _with_unique_ids(table: pa.Table) -> pa.Table:
             taken.add(name)
     for name, values in columns.items():
         table = table.set_column(SCHEMA.get_field_index(name), name, pa.array(values, pa.string()))
-    return table
+    kept = pc.if_else(pc.equal(table["rejected"], EXCLUDED), pa.scalar(None, pa.binary()), table["bytes"])
+    return table.set_column(SCHEMA.get_field_index("bytes"), "bytes", kept)
 
 
 def _check_usable(path: object, table: pa.Table) -> None:

@@ -45,9 +45,19 @@ def told(uri: str) -> dict[str, Any] | None:
     return json.loads(content) if content else None
 
 
+def ran(uri: str) -> dict[str, Any]:
+    """What made the bundle at *uri*: the facts of its manifest (``trainworks.bundle.FACTS``) that a later run is compared with.
+
+    Raises:
+        IntegrityError: the manifest is damaged.
+    """
+    content = _manifest(uri)
+    return {name: content[name] for name in ("config", "commit", "data", "packages", "created") if name in content}
+
+
 def _manifest(uri: str) -> dict[str, Any]:
     try:
-        return json.loads(_read(uri, manifest.NAME) or b"")
+        return manifest.parse(_read(uri, manifest.NAME) or b"")
     except ValueError as error:
         raise IntegrityError(f"{uri}: no readable {manifest.NAME} ({error}); point the release at a version that is whole") from error
 

@@ -16,7 +16,7 @@ from trainworks.errors import DataError
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("id", "image", "title", "description", "tags", "contributor", "licence", "group")
+COLUMNS = ("id", "image", "title", "description", "tags", "contributor", "licence", "group", "exclude")
 TEXT_COLUMNS = ("title", "description", "tags")
 BATCH = 256
 """Records handled at a time: bounds the memory of a catalogue with embedded pictures, and is the unit of parallel work."""
@@ -145,7 +145,7 @@ def _parquet(path: Path) -> Iterator[Record]:
                     number += 1
                     bad = next((str(value) for value in values if isinstance(value, UnicodeDecodeError)), "")
                     yield Record(f"row {number}", dict(zip(names, values, strict=True)), "not UTF-8" if bad else "", bad)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last where a column's name is damaged
         raise DataError(f"{path}: not a readable parquet file ({error}); write it again") from error
 
 
@@ -170,9 +170,11 @@ def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
     if name == "image" and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)):
         return
     item = kind.value_type if name == "tags" and (pa.types.is_list(kind) or pa.types.is_large_list(kind)) else kind
+    if name == "exclude" and pa.types.is_boolean(kind):
+        return
     text = pa.types.is_string(item) or pa.types.is_large_string(item) or pa.types.is_string_view(item)
     if not (text or pa.types.is_integer(item) or pa.types.is_floating(item) or pa.types.is_null(item)):
-        expected = {"image": "paths or bytes", "tags": "lists of text, or text"}.get(name, "text")
+        expected = {"image": "paths or bytes", "tags": "lists of text, or text", "exclude": "true or false, or text"}.get(name, "text")
         raise DataError(f"{path}: column {name!r} is {kind}, expected {expected}")
 
 

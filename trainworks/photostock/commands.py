@@ -1,0 +1,22 @@
+"""What PhotoStock adds to ``python -m trainworks``."""
+
+import argparse
+from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add ``drift`` to the *commands* of a parser."""
+    words = "compare a catalogue with what a bundle was trained and measured on; exit status 0 alike, 1 drifted, 2 bad input"
+    parser = commands.add_parser("drift", help=words, description=words)
+    parser.add_argument("bundle", metavar="BUNDLE", help="a bundle, or a release (its current version): a folder or s3://…")
+    parser.add_argument("catalogue", metavar="CATALOGUE", help="as for --source: sample, a folder, a catalogue file, or s3://…")
+    parser.add_argument("--queries", type=Path, metavar="FILE", help="what people searched: text, CSV or JSONL, one query a line")
+    parser.set_defaults(command=_drift, error_status=2)
+
+
+def _drift(chosen: argparse.Namespace) -> int:
+    from trainworks.photostock import drift
+
+    found = drift.drift(chosen.bundle, chosen.catalogue, chosen.queries)
+    print(drift.terminal(found))
+    return 0 if found["ok"] else 1
