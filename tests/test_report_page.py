@@ -2,6 +2,7 @@
 
 import math
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from trainworks.report import Mark, Quantity, cell, curves, interval, megabytes, per_hundred, percent, render, seconds, short
+from trainworks import report
+from trainworks.report import Mark, Quantity, cell, curves, dollars, interval, megabytes, per_hundred, percent, render, seconds, short
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,28 @@ def test_units_are_in_words() -> None:
     assert (percent(0.1234), percent(1)) == ("12.3 %", "100.0 %")
     assert (seconds(3.21), seconds(59.9), seconds(61), seconds(3725)) == ("3.2 s", "59.9 s", "1 min 1 s", "1 h 2 min")
     assert megabytes(4_712_000) == "4.7 MB"
+    assert [dollars(x) for x in (0, 0.0004, 0.056, 1234.5)] == ["$0.00", "under $0.01", "$0.06", "$1,234.50"]
     assert [per_hundred(x) for x in (0.336, 0.01, 0.002, 0, 1)] == ["34", "1", "0.2", "0", "100"]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of ``#rrggbb``, as WCAG 2 defines it."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("text", "ground"),
+    [("ink", "paper"), ("muted", "paper"), ("accent", "paper"), ("bad", "paper"), ("accent", "accent-soft"), ("bad", "bad-soft")],
+)
+def test_text_can_be_read_on_its_ground(scheme: int, text: str, ground: str) -> None:
+    """Contrast of at least 4.5 to 1, as WCAG 2 asks at level AA, in the light and the dark colours."""
+    style = Path(report.__file__).with_name("report.html").read_text()
+    colours = [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)]
+    lighter, darker = sorted((luminance(colours[scheme][name]) for name in (text, ground)), reverse=True)
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
 
 
 @given(st.text(), st.integers(1, 50))

@@ -13,6 +13,13 @@ from typing import Any
 from trainworks import bundle, store
 from trainworks.config import Section
 
+PRICES = {"cpu": 0.20, "gpu": 1.00}
+"""US dollars for an hour of each kind of machine that a stage runs on, for the estimate of a report.
+
+On-demand list prices of a large public cloud (AWS us-east-1, Linux, June 2026), rounded: 4 cores with 16 GB (m7i.xlarge), and
+the same with one 24 GB GPU (g5.xlarge). They count what the stages compute, and neither storage nor waiting.
+"""
+
 
 def knobs(*sections: Section, **more: Any) -> dict[str, Any]:
     """Every knob by name with its value, as JSON has it."""
@@ -30,11 +37,15 @@ def defaults(*sections: Section) -> dict[str, Any]:
 def run(
     chosen: Mapping[str, Any], usual: Mapping[str, Any], stages: Mapping[str, Iterable[Path]], packages: Iterable[str]
 ) -> dict[str, Any]:
-    """The facts of this run: *chosen* knobs beside the *usual* ones, seconds per stage, commit, versions, machine, command."""
+    """The facts of this run: *chosen* knobs beside the *usual* ones, time and cost per stage, commit, versions, machine, command.
+
+    *stages* are the output folders of each stage. A stage ran on one ``cpu`` machine unless its folders note otherwise as
+    ``machine`` and ``machines``; ``cost`` is its time at the hourly price of those, in US dollars.
+    """
     return {
         "knobs": dict(chosen),
         "defaults": dict(usual),
-        "stages": [{"stage": stage, "seconds": _seconds(folders)} for stage, folders in stages.items()],
+        "stages": [_stage(name, folders) for name, folders in stages.items()],
         "commit": bundle.git_commit(),
         "versions": {"python": platform.python_version(), **bundle.versions(packages)},
         "seed": chosen["seed"],
@@ -43,5 +54,11 @@ def run(
     }
 
 
-def _seconds(folders: Iterable[Path]) -> float:
-    return round(sum(store.notes(folder).get("seconds", 0.0) for folder in folders), 1)
+def _stage(name: str, folders: Iterable[Path]) -> dict[str, Any]:
+    noted = [store.notes(folder) for folder in folders]
+    kind = next((notes["machine"] for notes in noted if "machine" in notes), "cpu")
+    time, cost = 0.0, 0.0
+    for notes in noted:
+        time += notes.get("seconds", 0.0)
+        cost += notes.get("seconds", 0.0) / 3600 * notes.get("machines", 1) * PRICES[kind]
+    return {"stage": name, "seconds": round(time, 1), "machine": kind, "cost": round(cost, 6)}

@@ -73,7 +73,7 @@ def render(template: str, **content: object) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(cell=cell, kind=_kind, short=short, percent=percent, per_hundred=per_hundred, seconds=seconds)
+    environment.filters.update(cell=cell, kind=_kind, short=short, percent=percent, per_hundred=per_hundred, dollars=dollars)
     return environment.get_template(template).render(**content)
 
 
@@ -110,6 +110,11 @@ def seconds(time: float) -> Quantity:
         return Quantity(f"{time:.1f} s")
     minutes, rest = divmod(round(time), 60)
     return Quantity(f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min")
+
+
+def dollars(amount: float) -> Quantity:
+    """``1.234`` → ``$1.23``; less than a cent says so."""
+    return Quantity(f"${amount:,.2f}" if amount >= 0.01 or amount == 0 else "under $0.01")
 
 
 def megabytes(size: int) -> Quantity:

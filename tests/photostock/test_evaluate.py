@@ -71,6 +71,22 @@ def test_the_calibration_keeps_less_the_higher_the_threshold(metrics):
         assert values == sorted(values, reverse=True)
 
 
+def test_mistakes_are_measured_before_and_after(metrics):
+    """Each query gives its places to pictures of the test; the same encoders make the same mistakes."""
+    after, before = (metrics["errors"][name] for name in ("finetuned", "baseline"))
+    assert after == before
+    assert after["hubs"]["first"] == after["hubs"]["mean"] == 10 and after["hubs"]["never"] == 0
+
+
+def test_answers_go_both_ways(encoders, shards, dataset, tmp_path):
+    """Beside the pictures found for its caption, each picture has the captions found for it, best first, and the place of its own."""
+    bundle = toy_encoders.write_bundle(tmp_path / "bundle", encoders)
+    evaluate.evaluate(bundle, bundle, dataset, shards, "", tmp_path)
+    for row in pq.read_table(tmp_path / "answers.parquet").to_pylist():
+        assert row["text_scores"] == sorted(row["text_scores"], reverse=True) and len(set(row["texts"])) == len(row["texts"]) == 5
+        assert row["query"] in row["texts"] or row["text_rank"] > 5
+
+
 def test_a_category_that_the_release_never_saw_is_new(measured, dataset, monkeypatch):
     """Ellipses are new to a release that was trained on the others; each category counts who bears it."""
     monkeypatch.setattr(subgroups, "LEAST", 2)
@@ -91,6 +107,7 @@ def test_the_release_is_measured_on_the_same_queries(measured, dataset):
     release = found["release"]
     assert release["text_to_image"] == found["finetuned"]["text_to_image"] and release["version"] == "20260131-120000-abc"
     assert release["overlap"] == {"asked": 10, "trained_on": 3}
+    assert release["ran"].keys() >= {"commit", "created"}
     for compared in (found, *found["queries"].values(), *found["categories"].values()):
         assert "over_release" in compared
     assert found["over_release"]["image_to_text"]["R@1"] == {"difference": 0.0, "interval": [0.0, 0.0]}

@@ -12,11 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainworks import gates
 from trainworks.errors import IntegrityError
 from trainworks.photostock import dataset as data
-from trainworks.photostock import metrics, predecessor, subgroups, trained_on
-from trainworks.photostock.config import GateConfig
+from trainworks.photostock import metrics, mistakes, predecessor, profile, subgroups, trained_on
 from trainworks.photostock.queries import Queries, kinds_of_query
 from trainworks.photostock.search import Encoders
 
@@ -25,6 +23,9 @@ log = logging.getLogger(__name__)
 SHOWN = 8
 """Pictures kept per answer, for the report."""
 
+SHOWN_TEXTS = 5
+"""Captions kept per picture, for the report."""
+
 INT8_LOSS, INT8_SIZE = 0.005, 0.5
 """R@10 an 8-bit encoder may lose, and share of the fp32 file it may have, and still ship."""
 
@@ -32,7 +33,7 @@ WAYS = ("text_to_image", "image_to_text")
 
 
 def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], release: str, out: Path) -> None:
-    """Write ``metrics.json`` and ``answers.parquet``: the ONNX files of *encoders* and *baseline* on the test split.
+    """Write ``metrics.json``, ``answers.parquet`` and ``profile.json``: the ONNX files of *encoders* and *baseline* on the test split.
 
     *release* is the version to compare with, a folder or ``s3://`` URI, or ``""``; one that cannot be loaded is told as
     ``unreadable``. Pictures, preprocessing, prompt and tokens go through the serving module, as in production. Each set of
@@ -58,25 +59,18 @@ def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], 
         "slices": _slices(rows, dataset, by_kind["caption"], told),
         "categories": _categories(rows, dataset, by_kind["caption"], told),
         "calibration": metrics.calibration(models["finetuned"].texts["caption"], models["finetuned"].images, queries["caption"].right),
+        "errors": {name: models[name].mistakes(rows) for name in ("finetuned", "baseline")},
         "int8": _int8(encoders, models["finetuned"], _answers(str(encoders), pictures, {"caption": queries["caption"]}, int8=True)),
     }
     if last:
         found["release"] = found.get("release", {}) | last
     (out / "metrics.json").write_text(json.dumps(found, indent=1) + "\n")
-    pq.write_table(models["finetuned"].shown(rows, by_kind["caption"]["finetuned"].rank), out / "answers.parquet", compression="zstd")
-
-
-def verdict(evaluated: Path, config: GateConfig) -> dict:
-    """What the gates say of the metrics in the folder *evaluated*."""
-    found = json.loads((evaluated / "metrics.json").read_text())
-    recall = found["finetuned"]["text_to_image"]["R@10"]
-    gain = recall - found["baseline"]["text_to_image"]["R@10"]
-    return gates.verdict(
-        [
-            gates.Gate("recall", recall, config.min_recall, "text-to-image R@10 on the test gallery"),
-            gates.Gate("gain", gain, config.min_gain, "the same R@10, less that of the untouched backbone"),
-        ]
+    asked = {kind: of.texts for kind, of in queries.items()}
+    profile.write(
+        out, profile.profile(rows, data.index(dataset, "train"), shards, models["finetuned"].images, models["finetuned"].texts, asked)
     )
+    answers = models["finetuned"].shown(rows, by_kind["caption"]["finetuned"].rank, captions["finetuned"].rank)
+    pq.write_table(answers, out / "answers.parquet", compression="zstd")
 
 
 Compared = Mapping[str, metrics.Retrieval]
@@ -94,7 +88,7 @@ def _last_release(uri: str, models: dict[str, "_Answers"], pictures: list[bytes]
     except IntegrityError as error:
         log.warning("no comparison with the last release: %s", error)
         return {"version": version, "unreadable": str(error)}, None
-    return {"version": version}, told
+    return {"version": version, "ran": predecessor.ran(uri)}, told
 
 
 def _slices(rows: pd.DataFrame, dataset: Path, found: Compared, told: dict | None) -> dict[str, dict[str, dict]]:
@@ -147,13 +141,24 @@ class _Answers:
 
     def retrieve_captions(self) -> metrics.Retrieval:
         """The distinct captions by picture."""
-        _, first, labels = np.unique(self.queries["caption"].texts, return_index=True, return_inverse=True)
+        first, labels = self._distinct_captions()
         return metrics.ranks(self.images, self.texts["caption"][first], labels, np.arange(len(first)))
 
-    def shown(self, rows: pd.DataFrame, rank: np.ndarray) -> pa.Table:
-        """The first answers to each caption, with the right ones marked."""
+    def _distinct_captions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each distinct caption is first, and which of them each picture has."""
+        _, first, labels = np.unique(self.queries["caption"].texts, return_index=True, return_inverse=True)
+        return first, labels
+
+    def mistakes(self, rows: pd.DataFrame) -> dict[str, Any]:
+        """Hubs and confused pairs, by caption."""
+        return mistakes.mistakes(self.texts["caption"], self.images, rows["caption"].tolist(), rows["id"].tolist())
+
+    def shown(self, rows: pd.DataFrame, rank: np.ndarray, text_rank: np.ndarray) -> pa.Table:
+        """The first answers to each caption, with the right ones marked, and the first of the distinct captions for each picture."""
         ids, captions = rows["id"].to_numpy(), rows["caption"].to_numpy()
         best, score = metrics.top(self.texts["caption"], self.images, SHOWN)
+        first, _ = self._distinct_captions()
+        said, agreement = metrics.top(self.images, self.texts["caption"][first], SHOWN_TEXTS)
         return pa.table(
             {
                 "id": ids,
@@ -162,6 +167,9 @@ class _Answers:
                 "found": ids[best].tolist(),
                 "scores": score.astype(float).tolist(),
                 "right": (captions[best] == captions[:, None]).tolist(),
+                "text_rank": text_rank.astype(np.int32),
+                "texts": captions[first][said].tolist(),
+                "text_scores": agreement.astype(float).tolist(),
             }
         )
 

@@ -34,6 +34,14 @@ def recall(measured: Mapping[str, Any]) -> dict[str, Any]:
     return {"chart": chart, "to_image": table("text_to_image"), "to_text": table("image_to_text")}
 
 
+def everything(measured: Mapping[str, Any]) -> Table:
+    """Each metric of each model in both directions, with where it lies with 95 % confidence, in points of 100."""
+    told = {model: name for model, name in MODELS.items() if "text_to_image" in measured.get(model, {})}
+    metrics = list(measured["finetuned"]["text_to_image"]["interval"])
+    rows = [[f"{words}, {k}", *(_within(measured[model][way], k) for model in told)] for way, words in _WAYS.items() for k in metrics]
+    return Table("Every metric and its interval", ["Metric", *told.values()], rows)
+
+
 def gains(measured: Mapping[str, Any]) -> Table:
     """Each metric's paired difference to the untouched model and to the last release, in points of 100."""
     told = {key: words for key, words in _GAINS.items() if key in measured}
@@ -104,6 +112,12 @@ def parity(found: Mapping[str, Any]) -> Table:
         for name, tower in found.items()
     ]
     return Table("The shipped encoders against the trained model", ["Encoder", "Largest difference", "Batch sizes tried"], rows)
+
+
+def _within(summary: Mapping[str, Any], metric: str) -> Quantity:
+    """``38.4 (29.0 to 48.0)``, in points of 100."""
+    value, low, high = (f"{100 * value:.1f}" for value in (summary[metric], *summary["interval"][metric]))
+    return Quantity(f"{value} ({low} to {high})")
 
 
 def _gain(paired: Mapping[str, Any]) -> Quantity:
