@@ -1,8 +1,8 @@
 """A manifest vouches for every byte of a folder."""
 
 import hashlib
-import json
 
+import numpy as np
 import pytest
 
 from trainworks import manifest
@@ -19,10 +19,10 @@ def folder(tmp_path):
 
 
 def rewrite(folder, change):
-    """Change the manifest itself."""
-    content = json.loads((folder / manifest.NAME).read_text())
+    """Change the manifest itself, as one who knows how it is written."""
+    content = manifest.parse((folder / manifest.NAME).read_bytes())
     change(content)
-    (folder / manifest.NAME).write_text(json.dumps(content))
+    (folder / manifest.NAME).write_text(manifest.sealed(content))
 
 
 def test_a_manifest_names_every_file_with_hash_and_size(folder):
@@ -42,6 +42,18 @@ def test_one_flipped_bit_is_found(folder, at):
     path.write_bytes(content)
     with pytest.raises(IntegrityError, match=r"b\.bin: SHA-256"):
         manifest.verify(folder)
+
+
+def test_every_flipped_bit_of_the_manifest_is_found(folder):
+    """200 random ones and each of its own seal's: what it tells of the run counts as much as what it tells of the files."""
+    whole = (folder / manifest.NAME).read_bytes()
+    at = 8 * whole.index(b'"seal"')
+    for bit in [*range(at, at + 8 * 74), *np.random.default_rng(1).integers(8 * len(whole), size=200)]:
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << int(bit % 8)
+        (folder / manifest.NAME).write_bytes(damaged)
+        with pytest.raises(IntegrityError, match=r"no readable manifest\.json"):
+            manifest.read(folder)
 
 
 def test_a_truncated_file_is_found(folder):
@@ -70,7 +82,7 @@ def test_a_name_that_leaves_the_folder_is_refused(folder, name):
         manifest.verify(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"files": []}', "3"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"files": []}', "3", "[" * 100_000])
 def test_a_damaged_manifest_is_refused(folder, text):
     """Half a manifest vouches for nothing."""
     (folder / manifest.NAME).write_text(text)

@@ -10,13 +10,30 @@ from pathlib import Path
 
 import pytest
 from conftest import draw, write_catalogue
+from safetensors.torch import save_file
 
 from trainworks import manifest
+from trainworks.photostock import towers
 from trainworks.photostock.search import Encoders
 from trainworks.release import current
 
 ROOT = Path(__file__).parents[1]
-QUICK = {"gallery": 10, "image": "squash(32)", "tune": "logit_scale=1, *.head=1, *=0", "epochs": 1, "batch_size": 16, "stored_size": 48}
+QUICK = {
+    "gallery": 10,
+    "image": "squash(32)",
+    "tune": "logit_scale=1, *.head=1, *=0",
+    "epochs": 1,
+    "batch_size": 16,
+    "stored_size": 48,
+    "gates": "recall >= 0, gain >= 0, parity <= 1e-5",
+}
+
+CANARY = "c4n4ry"
+SECRETS = (
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD",
+    "FLYTE_CREDENTIALS_CLIENT_SECRET", "HF_TOKEN", "GIT_TOKEN", "DATABASE_URL",
+)  # fmt: skip
+"""Variables that a machine has secrets in; every run here has the canary in each."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # flytekit's own
 
@@ -25,10 +42,12 @@ class Run:
     """One `pyflyte run` in a process of its own: what it printed, and which stages ran or came from the cache."""
 
     def __init__(self, folder: Path, **knobs):
-        options = [part for name, value in {**QUICK, **knobs}.items() for part in (f"--{name}", str(value))]
+        places = {"source": folder / "catalogue", "release_to": folder / "release"}
+        options = [part for name, value in {**QUICK, **places, **knobs}.items() for part in (f"--{name}", str(value))]
         command = [Path(sys.executable).with_name("pyflyte"), "run", "workflows/photostock.py", "photostock", *options]
-        command += ["--source", str(folder / "catalogue"), "--release_to", str(folder / "release")]
-        environment = {**os.environ, "HOME": str(folder), "TRAINWORKS_ARTIFACTS": str(folder / "artifacts"), "COLUMNS": "300"}
+        places = {"HOME": folder, "TRAINWORKS_ARTIFACTS": folder / "artifacts", "TMPDIR": folder / "tmp"}
+        (folder / "tmp").mkdir(exist_ok=True)
+        environment = {**os.environ, **dict.fromkeys(SECRETS, CANARY), **{k: str(v) for k, v in places.items()}, "COLUMNS": "300"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         self.code, self.output = done.returncode, done.stdout + done.stderr
         logged = re.findall(r"(\w+) +(done|cached) +[0-9a-f]{20}", self.output)
@@ -83,6 +102,26 @@ def test_the_manifest_tells_where_the_bundle_comes_from(home, first):
     assert re.fullmatch(r"[0-9a-f]{64}", facts["data"]) and "torch" in facts["packages"]
 
 
+def test_no_secret_of_the_environment_is_in_anything_a_run_writes(home, first):
+    """Logs, Deck, report, manifests, checkpoint, bundle, TensorBoard: as bytes, and what parquet has compressed as values."""
+    import pyarrow.parquet as pq
+
+    written = [path for path in home.rglob("*") if path.is_file()]
+    assert {".parquet", ".onnx", ".safetensors", ".html", ".json"} <= {path.suffix for path in written}
+    assert any(path.name == "deck.html" for path in written) and any("tfevents" in path.name for path in written)
+    assert CANARY not in first.output
+    assert [path for path in written if CANARY.encode() in path.read_bytes()] == []
+    assert [path for path in written if path.suffix == ".parquet" and CANARY in str(pq.read_table(path).to_pydict())] == []
+
+
+def test_a_secret_in_a_uri_is_refused_before_it_is_printed(home):
+    """By the first step, in words that do not repeat it; flytekit adds no trace of it either."""
+    refused = Run(home, source=f"s3://AKIA:{CANARY}@bucket/photos")
+    assert refused.code != 0 and "expected a URI without credentials" in refused.output
+    assert CANARY not in refused.output
+    assert refused.ran == refused.cached == []
+
+
 def test_a_second_run_runs_nothing(home, first):
     """Every cached stage hits, and the release stays where it is."""
     before = current(home / "release")
@@ -96,7 +135,7 @@ def test_a_second_run_runs_nothing(home, first):
 def test_a_changed_learning_rate_runs_finetune_and_what_follows(home, first):
     """Data stages and the untouched encoders come from the cache; a gate out of reach keeps the pointer where it is."""
     before = current(home / "release")
-    changed = Run(home, learning_rate=0.003, min_recall=1.0, min_gain=0.9)
+    changed = Run(home, learning_rate=0.003, gates="recall >= 1, gain >= 0.9")
     assert changed.code == 0, changed.output
     assert changed.ran == ["finetune", "export", "evaluate", "report", "package"] and "done" not in changed.prepared[0]
     assert {"untouched", "curate", "export", "features"} == set(changed.cached)
@@ -126,6 +165,20 @@ def test_weights_that_cannot_be_had_fail_before_the_data(home):
     assert "rows read" not in wrong.output
 
 
+def test_a_loss_that_is_not_a_number_releases_nothing(home, first):
+    """From weights with a similarity scale beyond all numbers: the run names the step and its pictures, and the last release stands."""
+    model = towers.load("lite0-minilm", "pretrained", 32, seed=1).model
+    model.logit_scale.data.fill_(200.0)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, home / "broken.safetensors")
+    before = current(home / "release")
+    versions = sorted((home / "release" / "versions").iterdir())
+    broken = Run(home, weights=home / "broken.safetensors")
+    assert broken.code != 0 and "loss is nan at epoch 1, step 0" in broken.output
+    assert re.search(r"the pictures of this step were\s+\d{3}\.png", broken.output)
+    assert "finetune" not in broken.ran and not {"report", "package"} & {*broken.ran, *broken.cached}
+    assert current(home / "release") == before and sorted((home / "release" / "versions").iterdir()) == versions
+
+
 class Data:
     """The data stages alone, as tasks in this process: which slices a change prepares anew."""
 
@@ -140,10 +193,10 @@ class Data:
         import pyarrow.parquet as pq
 
         shards = self.folder / "artifacts" / "stages" / "prepare"
-        known = {path: path.stat().st_mtime_ns for path in shards.glob("*/shard.parquet")}
+        known = {path: path.stat().st_mtime_ns for path in shards.glob("*/rows.parquet")}
         for rows in self.tasks.acquire(source=str(self.folder / "catalogue")):
             self.tasks.prepare(rows=rows, stored_size=48)
-        made = [path for path in shards.glob("*/shard.parquet") if known.get(path) != path.stat().st_mtime_ns]
+        made = [path for path in shards.glob("*/rows.parquet") if known.get(path) != path.stat().st_mtime_ns]
         return {name for path in made for name in pq.read_table(path, columns=["id"])["id"].to_pylist()}
 
 

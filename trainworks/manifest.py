@@ -12,6 +12,11 @@ NAME = "manifest.json"
 RUN = "run.json"
 """Facts of one run (seconds, host, source folder): beside the content, not part of it."""
 
+SEAL = "seal"
+"""The entry that has the SHA-256 of the manifest itself, taken with this entry blank."""
+
+_BLANK = "0" * 64
+
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of one file, read in bounded memory."""
@@ -23,21 +28,50 @@ def write(folder: Path, **facts: Any) -> dict[str, Any]:
     """Write *folder*'s manifest: its files, and whatever *facts* belong beside them."""
     files = {name: {"sha256": sha256(folder / name), "size": (folder / name).stat().st_size} for name in _names(folder)}
     content = {**facts, "files": files}
-    (folder / NAME).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    (folder / NAME).write_text(sealed(content))
     return content
+
+
+def sealed(content: dict[str, Any]) -> str:
+    """The text of a manifest with this *content*, which :func:`parse` takes back."""
+    text = json.dumps({**content, SEAL: _BLANK}, indent=1, sort_keys=True) + "\n"
+    return text.replace(_entry(_BLANK), _entry(hashlib.sha256(text.encode()).hexdigest()), 1)
+
+
+def parse(text: str | bytes) -> dict[str, Any]:
+    """What a manifest says, to the last bit as it was written.
+
+    Raises:
+        ValueError: it was not.
+    """
+    text = text.decode() if isinstance(text, bytes) else text
+    try:
+        content = json.loads(text)
+        seal = content.pop(SEAL)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not an object with a {SEAL}") from error
+    if hashlib.sha256(text.replace(_entry(seal), _entry(_BLANK), 1).encode()).hexdigest() != seal:
+        raise ValueError("it was changed after it was written")
+    return content
+
+
+def _entry(seal: str) -> str:
+    return f'"{SEAL}": "{seal}"'
 
 
 def read(folder: Path) -> dict[str, Any]:
     """The manifest of *folder*, not yet checked against its files.
 
     Raises:
-        IntegrityError: there is none, or it does not parse.
+        IntegrityError: there is none, it does not parse, or a name in it leaves the folder.
     """
     try:
-        content = json.loads((folder / NAME).read_text())
+        content = parse((folder / NAME).read_bytes())
         for name, entry in content["files"].items():
             if not isinstance(entry["sha256"], str) or not isinstance(entry["size"], int):
                 raise TypeError(f"{name} has no digest and size")
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise IntegrityError(f"{folder}: {NAME} names {name!r}, which leaves the folder")
         return content
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(
@@ -45,17 +79,17 @@ def read(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def verify(folder: Path) -> dict[str, Any]:
-    """The manifest of *folder*, after every file it names was found to be the one it names.
+def verify(folder: Path, *names: str) -> dict[str, Any]:
+    """The manifest of *folder*, after every file it names, or only *names*, was found to be the one it names.
 
     Raises:
-        IntegrityError: a file is missing or differs, or leaves the folder.
+        IntegrityError: a file is missing or differs, or leaves the folder, or is not in the manifest.
     """
     content = read(folder)
-    for name, expected in content["files"].items():
-        path = folder / name
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise IntegrityError(f"{folder}: {NAME} names {name!r}, which leaves the folder")
+    for name in names or content["files"]:
+        path, expected = folder / name, content["files"].get(name)
+        if expected is None:
+            raise IntegrityError(f"{folder}: {NAME} does not name {name!r}; it was made by another version of the code, make it again")
         if not path.is_file():
             raise IntegrityError(f"{folder}: {name} is missing")
         if path.stat().st_size != expected["size"]:

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import toy_encoders
+from toy_run import BEHAVIOUR
 
 from trainworks import gates, manifest
 from trainworks.photostock import trained_on
@@ -43,6 +44,8 @@ def run(tmp_path):
     """The folders of a run's stages, as small as they can be."""
     verdict = gates.verdict([gates.Gate("recall", 0.341, 0.3, "R@10")])
     files = {"metrics/metrics": METRICS, "dataset/card": CARD, "report/verdict": verdict, "report/ran": RAN, "checkpoint/history": HISTORY}
+    files["behaviour/behaviour"] = BEHAVIOUR
+    files["metrics/profile"] = {"schema": 1}
     for name, content in files.items():
         path = tmp_path / f"{name}.json"
         path.parent.mkdir(exist_ok=True)
@@ -52,7 +55,7 @@ def run(tmp_path):
     pq.write_table(pa.table(index), tmp_path / "dataset" / "index.parquet")
     manifest.write(tmp_path / "dataset")
     toy_encoders.write(tmp_path / "encoders")
-    return {name: tmp_path / name for name in ("encoders", "metrics", "report", "dataset", "checkpoint")}
+    return {name: tmp_path / name for name in ("encoders", "metrics", "behaviour", "report", "dataset", "checkpoint")}
 
 
 def test_a_run_becomes_a_bundle_that_serves_and_releases(run, tmp_path):
@@ -61,7 +64,7 @@ def test_a_run_becomes_a_bundle_that_serves_and_releases(run, tmp_path):
     content = manifest.verify(tmp_path / "bundle")
     encoders = {f"{name}{kind}.onnx" for name in ("image_encoder", "text_encoder") for kind in ("", ".int8")}
     assert set(content["files"]) == encoders | {
-        *("tokenizer.json", "inference.json", "metrics.json", "history.json", "trained_on.json", "report.html", "README.md")
+        *("tokenizer.json", "inference.json", "metrics.json", "history.json", "trained_on.json", "profile.json", "report.html", "README.md")
     }
     assert content["config"] == KNOBS and content["seed"] == 5 and content["verdict"]["passed"]
     assert content["data"] == manifest.digest(run["dataset"]) and "numpy" in content["packages"]
@@ -74,6 +77,16 @@ def test_the_bundle_carries_the_run(run, tmp_path):
     package(**run, out=tmp_path / "bundle")
     assert json.loads((tmp_path / "bundle" / "history.json").read_text()) == HISTORY
     assert manifest.read(tmp_path / "bundle")["seconds"] == {"prepare": 3.2, "finetune": 215.0}
+
+
+def test_the_bundle_carries_its_behaviour(run, tmp_path):
+    """Rates, intervals and cases of every check beside the metrics; the examples stay in the report."""
+    package(**run, out=tmp_path / "bundle")
+    metrics = json.loads((tmp_path / "bundle" / "metrics.json").read_text())
+    assert metrics.pop("behaviour") == {
+        name: {key: value for key, value in check.items() if key != "examples"} for name, check in BEHAVIOUR["checks"].items()
+    }
+    assert metrics == METRICS
 
 
 def test_a_service_reads_what_a_threshold_means(run, tmp_path):
@@ -105,28 +118,16 @@ def test_an_int8_encoder_ships_only_if_it_is_good_enough(run, tmp_path):
     assert "text_encoder.int8" not in (tmp_path / "bundle" / "README.md").read_text()
 
 
-def test_the_model_card_tells_what_a_user_asks(run, tmp_path):
-    """How to load it, how good it is and was, on how much, under which licences, and where it comes from."""
-    package(**run, out=tmp_path / "bundle")
-    card = (tmp_path / "bundle" / "README.md").read_text()
-    for words in (
-        "every gate holds",
-        'Encoders.load("path/of/this/folder")',
-        "`shortest(16) > center_crop(16)`",
-        "1,100 test pictures with 97 distinct captions",
-        "| text to image | 97 | 10.1 % | 20.0 % | 34.1 % | 10.1 % | 20.0 % | 2.6 % |",
-        "| text to image, tags as query | 97 |",
-        "| chance |  | 0.1 % | 0.5 % | 1.0 % |  |  |  |",
-        "| CC0 / public domain | 1,800 |",
-        "| not stated | 100 |",
-        f"data `{manifest.digest(run['dataset'])}`, seed 5",
-    ):
-        assert words in card
-
-
-def test_the_model_card_admits_a_failed_gate(run, tmp_path):
-    """A candidate's card says what it missed, at the top."""
+def test_the_model_card_is_in_the_bundle(run, tmp_path):
+    """With the numbers, the failed gate and the ONNX files of this very run."""
     verdict = gates.verdict([gates.Gate("recall", 0.341, 0.4, "R@10")])
     (run["report"] / "verdict.json").write_text(json.dumps(verdict))
     package(**run, out=tmp_path / "bundle")
-    assert "gate recall failed: R@10 must be at least 0.4, is 0.341, 0.059 off" in (tmp_path / "bundle" / "README.md").read_text()
+    card = (tmp_path / "bundle" / "README.md").read_text()
+    for words in (
+        "gate recall failed: R@10 must be at least 0.4, is 0.341, 0.059 off",
+        "1,100 test pictures with 97 distinct captions",
+        "`image_encoder.int8.onnx`",
+        f"data `{manifest.digest(run['dataset'])}`, seed 5",
+    ):
+        assert words in card

@@ -45,28 +45,39 @@ def a_run(folder: Path, titles: list[str], draw: Callable[[int], bytes] = drawn)
     for number, members in enumerate((range(half), range(half, len(ids)))):
         shard = folder / f"shard{number}"
         shard.mkdir(parents=True)
-        pq.write_table(pa.table({"id": [ids[i] for i in members], "pixels": [draw(i) for i in members]}), shard / "shard.parquet")
+        kept = [{"id": ids[i], "title": titles[i], "pixels": draw(i), "phash": i} for i in members]
+        rows = [{**row, "contributor": f"painter {number}", "licence": "Public Domain"} for row in [*kept, *([] if number else LOST)]]
+        columns = [("title", pa.string()), ("contributor", pa.string()), ("licence", pa.string()), ("phash", pa.uint64())]
+        pq.write_table(pa.Table.from_pylist(rows, pa.schema([("id", pa.string()), *columns])), shard / "rows.parquet")
+        pq.write_table(pa.Table.from_pylist(rows, pa.schema([("id", pa.string()), ("pixels", pa.binary())])), shard / "pixels.parquet")
         manifest.write(shard)
         shards.append(shard)
         facts = {"shard": manifest.digest(shard), "split": "test", "contributor": f"painter {number}", "licence": "Public Domain"}
-        index += [{"id": ids[i], "row": row, "title": titles[i], **facts} for row, i in enumerate(members)]
+        index += [{"id": ids[i], "row": row, "title": titles[i], "cluster": i, **facts} for row, i in enumerate(members)]
     dataset = folder / "dataset"
     write(dataset, card=CARD)
     pq.write_table(pa.Table.from_pylist(index), dataset / "index.parquet")
     pq.write_table(pa.Table.from_pylist(REJECTED), dataset / "rejected.parquet")
+    manifest.write(dataset)
     write(folder / "checkpoint", history=HISTORY, groups=GROUPS)
     samples.write([a_sample(i, f"{titles[i]} as met") for i in range(4)], folder / "checkpoint")
     write(folder / "encoders", inference=INFERENCE, parity={"image_encoder": {"max_abs": 2.98e-7, "batches": [1, 2, 3, 8]}})
     write(folder / "metrics", metrics=METRICS)
+    write(folder / "behaviour", behaviour=BEHAVIOUR)
+    for name in ("picture", "changed"):
+        Image.new("RGB", (112, 84), "red").save(folder / "behaviour" / f"flip-1-{name}.webp")
     answers = []
     for i, id in enumerate(ids):
         rank = (1, 2, 1, 5, 31, 1, 9, 87)[i % 8]
         others = [ids[(i + k) % len(ids)] for k in range(1, 9)]
         found = [*others[: rank - 1], id, *others[rank - 1 :]][:8] if rank <= 8 else others
-        answers.append({"id": id, "query": titles[i], "rank": rank, "found": found, "scores": [0.1] * 8, "right": [f == id for f in found]})
+        texts = [titles[(i + k) % len(ids)] for k in range(1, 6)]
+        said = {"text_rank": rank, "texts": [*texts[: rank - 1], titles[i], *texts[rank - 1 :]][:5], "text_scores": [0.1] * 5}
+        to_image = {"id": id, "query": titles[i], "rank": rank, "found": found, "scores": [0.1] * 8, "right": [f == id for f in found]}
+        answers.append(to_image | said)
     pq.write_table(pa.Table.from_pylist(answers), folder / "metrics" / "answers.parquet")
     return {
-        **{name: folder / name for name in ("dataset", "checkpoint", "encoders", "metrics")},
+        **{name: folder / name for name in ("dataset", "checkpoint", "encoders", "metrics", "behaviour")},
         "shards": shards,
         "verdict": VERDICT,
         "facts": FACTS,
@@ -89,8 +100,13 @@ CARD = {
 }
 REJECTED = [
     {"id": "x1", "stage": "acquire", "reason": "missing file", "detail": "animals/ghost.png"},
-    {"id": "x2", "stage": "curate", "reason": "near duplicate", "detail": "of p003, distance 2"},
+    {"id": "x2", "stage": "curate", "reason": "near duplicate", "detail": "of p003"},
 ]
+LOST = [
+    {"id": "x1", "title": "ghost", "pixels": None, "phash": 0},
+    {"id": "x2", "title": "nearly picture number 3", "pixels": drawn(3), "phash": 0b1111},
+]
+"""What the first shard still holds of the rows that were rejected; the hash of picture 3 is 0b11."""
 HISTORY = [
     {
         "epoch": e,
@@ -133,8 +149,13 @@ INFERENCE = {
 }
 
 
-def recalls(*values: float) -> dict[str, float]:
-    return dict(zip(("R@1", "R@5", "R@10", "median_rank", "queries"), values, strict=False))
+def recalls(*values: float) -> dict[str, Any]:
+    """Recalls, median rank and number of queries; of a model's, also the other metrics and intervals of 0.2."""
+    found: dict[str, Any] = dict(zip(("R@1", "R@5", "R@10", "median_rank", "queries"), values, strict=False))
+    if "queries" not in found:
+        return found
+    metrics = {"R@1": found["R@1"], "R@10": found["R@10"], "MRR": 0.204, "mAP": 0.207, "nDCG@10": 0.25}
+    return {**found, **metrics, "interval": {name: [value - 0.1, value + 0.1] for name, value in metrics.items()}}
 
 
 def a_gain(*values: float) -> dict[str, Any]:
@@ -148,7 +169,17 @@ def compared(queries: int, before: float, after: float, **more: Any) -> dict[str
     return {"queries": queries, **measured, "paired": a_gain(0.1, after - before, 0.1), **more}
 
 
+def mistaken(most: int, skewness: float) -> dict[str, Any]:
+    """A hub that *most* queries find, and a pair of pictures that take each other's place."""
+    hubs = [{"id": "p005", "queries": most, "right": 1}, {"id": "p007", "queries": 12, "right": 0}]
+    return {
+        "hubs": {"first": 10, "mean": 10.0, "skewness": skewness, "never": 3, "worst": hubs},
+        "pairs": {"number": 9, "worst": [{"ids": ["p002", "p006"], "lead": 0.04}]},
+    }
+
+
 METRICS = {
+    "errors": {"finetuned": mistaken(31, 1.42), "baseline": mistaken(77, 3.9)},
     "gallery": {"pictures": 100, "captions": 100},
     "chance": recalls(0.01, 0.05, 0.1),
     "finetuned": {"text_to_image": recalls(0.12, 0.27, 0.384, 17.5, 100), "image_to_text": recalls(0.11, 0.25, 0.371, 19, 100)},
@@ -168,15 +199,49 @@ METRICS = {
 }
 
 
+def a_check(meaning: str, rate: float | None, cases: int, *examples: dict[str, Any]) -> dict[str, Any]:
+    """A behaviour check whose rate lies within 0.1 of what was found."""
+    interval = {"low": None, "high": None} if rate is None else {"low": max(0.0, rate - 0.1), "high": min(1.0, rate + 0.1)}
+    return {"rate": rate, **interval, "cases": cases, "mean": {}, "meaning": meaning, "examples": list(examples)}
+
+
+BEHAVIOUR: dict[str, Any] = {
+    "criterion": {"top": 10, "overlap": 0.5, "similarity": 0.9},
+    "checks": {
+        "flip": a_check(
+            "share of mirrored pictures",
+            0.875,
+            64,
+            {
+                **{"id": "p001", "what": "mirrored", "overlap": 0.3, "similarity": 0.82, "title": "the <left> hand"},
+                **{"picture": "flip-1-picture.webp", "changed": "flip-1-changed.webp"},
+            },
+        ),
+        "typos": a_check(
+            "share of misspelt queries",
+            0.25,
+            40,
+            {"id": "p002", "what": "a typo", "overlap": 0.1, "similarity": 0.31, "before": "Telescope", "after": "Telescoppe"},
+        ),
+        "tag_order": a_check("share of shuffled tags", 1.0, 64),
+        "int8_agreement": a_check("share of 8-bit queries", None, 0),
+    },
+}
+
+
 def a_gate(name: str, value: float | None, bound: float, passed: bool) -> dict[str, Any]:
-    return {"gate": name, "value": value, "must": "at least", "bound": bound, "passed": passed, "meaning": f"{name} of R@10"}
+    row = {"gate": name, "value": value, "must": "at least", "bound": bound, "passed": passed, "meaning": f"{name} of R@10"}
+    return row | {"waived": False, "note": ""}
 
 
 VERDICT = {"passed": False, "gates": [a_gate("reach", 0.384, 0.3, True), a_gate("gain", 0.267, 0.275, False)]}
 FACTS: dict[str, Any] = {
     "knobs": {"stored_size": 160, "epochs": 6, "learning_rate": 0.002, "tune": "logit_scale=1, *.head=1, *=0.1"},
     "defaults": {"stored_size": 160, "epochs": 6, "learning_rate": 0.001, "tune": "logit_scale=1, *.head=1, *=0.1"},
-    "stages": [{"stage": "prepare", "seconds": 3.21, "cached": True}, {"stage": "finetune", "seconds": 215.2}],
+    "stages": [
+        {"stage": "prepare", "seconds": 3.21, "machine": "cpu", "cost": 0.0002, "cached": True},
+        {"stage": "finetune", "seconds": 215.2, "machine": "gpu", "cost": 0.06},
+    ],
     "commit": "0123abc",
     "versions": {"torch": "2.15.0", "onnxruntime": "1.32.0"},
     "seed": 1,

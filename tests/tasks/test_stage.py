@@ -1,6 +1,7 @@
 """Stages run once per content: of their inputs, their knobs and their code."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,33 @@ def test_a_damaged_output_is_made_again(source, damage):
     assert (Path(again.path) / "text").read_text() == "abc" and len(RUNS) == 2
 
 
+@pytest.mark.parametrize("by", ["the output for another knob", "a folder with a manifest of its own", "an empty folder", "a file"])
+def test_a_replaced_output_is_made_again(source, by, tmp_path):
+    """Whole in itself, and yet not what was asked for."""
+    folder, other = (Path(copy(source=source("abc"), factor=factor).path) for factor in (1, 2))
+    shutil.rmtree(folder)
+    if by == "the output for another knob":
+        shutil.copytree(other, folder)
+    elif by == "a file":
+        folder.write_text("abc")
+    else:
+        folder.mkdir()
+    if "manifest" in by:
+        (folder / "text").write_text("abd")
+        manifest.write(folder)
+    again = copy(source=source("abc"), factor=1)
+    assert (Path(again.path) / "text").read_text() == "abc" and RUNS == [1, 2, 1]
+
+
+@pytest.mark.parametrize("damage", ["deleted", "truncated", "of another shape"])
+def test_damaged_notes_of_a_run_do_not_stop_the_next(source, damage):
+    """No manifest vouches for them: an output whose key they no longer tell is made again, with notes of its own."""
+    notes = Path(copy(source=source("abc"), factor=1).path) / manifest.RUN
+    notes.unlink() if damage == "deleted" else notes.write_text("{" if damage == "truncated" else "[]")
+    again = copy(source=source("abc"), factor=1)
+    assert (Path(again.path) / "text").read_text() == "abc" and store.notes(Path(again.path))["seconds"] >= 0
+
+
 def test_flyte_knows_a_folder_by_its_content(source):
     """The hash that Flyte's cache uses, for a folder and for its path alike."""
     folder = source("a")
@@ -99,6 +127,17 @@ def test_what_is_kept_by_content_is_kept_once():
     folders = [store.keep("acquire", lambda out: (out / "rows").write_text("1"), root=root) for root in ("/old", "/new")]
     assert folders[0] == folders[1]
     assert store.notes(folders[0])["root"] == "/new"
+
+
+def test_what_is_kept_by_content_is_never_taken_for_another():
+    """A slice that was replaced by a whole one of other content is written again; damaged notes are noted again."""
+    keep = partial(store.keep, "acquire", lambda out: (out / "rows").write_text("1"), root="/here")
+    folder = keep()
+    (folder / "rows").write_text("2")
+    manifest.write(folder)
+    (folder / manifest.RUN).write_text("{")
+    assert keep() == folder and (folder / "rows").read_text() == "1"
+    assert store.notes(folder)["root"] == "/here"
 
 
 def test_with_the_artifact_root_on_s3_tasks_hand_on_uris(source, bucket, tmp_path, monkeypatch):

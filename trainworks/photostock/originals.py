@@ -57,7 +57,10 @@ class Folder:
             DataError: so is the root.
             OSError: it is there and cannot be read; that is for the caller to try again, not the picture's fault.
         """
-        path = Path(os.path.realpath(self.root / image))
+        try:
+            path = Path(os.path.realpath(self.root / image))
+        except ValueError:  # a NUL in the name
+            raise Rejected("missing file", repr(image)) from None
         if not path.is_relative_to(self.root):
             raise Rejected(LEAVES, f"{image!r} through a link")
         if not path.is_file():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainworks import manifest, s3, store
+from trainworks import credentials, manifest, s3, store
 from trainworks.errors import WeightsError
 
 
@@ -16,8 +16,10 @@ def local(weights: str) -> Path:
 
     Raises:
         WeightsError: there is no such file.
+        ValueError: the URI has credentials in it.
         StorageError: S3 does not give it; says what to do.
     """
+    credentials.refuse("weights", weights)
     path = Path(weights)
     if weights.startswith("s3://"):
         if (found := s3.stat(weights)) is None:
