@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 OPENCLIPART := data/openclipart
 
-.PHONY: demo test check openclipart sample constraints clean
+.PHONY: demo test check bench openclipart sample constraints clean
 
 demo: .venv/.installed
 	$(BIN)/pyflyte run workflows/photostock.py photostock
@@ -16,6 +16,17 @@ check: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Side by side with the programs one would use instead; BENCH=--quick for three minutes, --full for every row. Writes benchmarks/RESULTS.md.
+bench: .venv/.installed benchmarks/.venv/.installed
+	$(BIN)/python -m benchmarks $(BENCH)
+
+# The peers in an environment of their own, which sees the packages of .venv: one torch for both sides.
+benchmarks/.venv/.installed: benchmarks/requirements.txt .venv/.installed
+	$(BIN)/python -m venv benchmarks/.venv
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$(echo benchmarks/.venv/lib/python*/site-packages)/trainworks.pth
+	benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	touch $@
 
 # The full Open Clip Art catalogue, 6,900 pictures: a source of real size.
 openclipart: .venv/.installed
@@ -36,4 +47,4 @@ constraints:
 	touch $@
 
 clean:
-	rm -rf .venv artifacts
+	rm -rf .venv benchmarks/.venv benchmarks/.scratch artifacts

@@ -73,16 +73,16 @@ def retrieve(query_QD: np.ndarray, gallery_GD: np.ndarray, right: Sequence[np.nd
     """
     if not (np.isfinite(query_QD).all() and np.isfinite(gallery_GD).all()):
         raise ValueError("an embedding is not finite, so that no rank means anything")
-    if any(len(items) == 0 for items in right):
+    count_Q = np.array([len(items) for items in right], np.int64)
+    if not count_Q.all():
         raise ValueError("a query has no right answer in the gallery")
-    rank, precision, gain = np.empty(len(query_QD), np.int64), np.empty(len(query_QD)), np.empty(len(query_QD))
+    scores, reaches = [], []
     for start, score_BG in _blocks(query_QD, gallery_GD):
         for q, score_G in enumerate(score_BG, start):
-            place_R = _places(score_G, right[q])
-            rank[q] = place_R[0]
-            precision[q] = (np.arange(1, len(place_R) + 1) / place_R).mean()
-            gain[q] = _discounts(place_R).sum() / _discounts(np.arange(1, len(place_R) + 1)).sum()
-    return Retrieval(rank, precision, gain)
+            score_R = np.sort(score_G[right[q]])[::-1]
+            scores.append(score_R)
+            reaches.append(_reach(score_G, score_R))
+    return _retrieval(np.concatenate(scores), np.concatenate(reaches), count_Q)
 
 
 def top(query_QD: np.ndarray, gallery_GD: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -170,14 +170,30 @@ def _blocks(query_QD: np.ndarray, gallery_GD: np.ndarray) -> Iterator[tuple[int,
         yield start, query_QD[start : start + size] @ gallery_GD.T
 
 
-def _places(score_G: np.ndarray, right_R: np.ndarray) -> np.ndarray:
-    """The places of the right answers in the order of falling scores, best first, int64 (R,)."""
-    score_R = np.sort(score_G[right_R])
+def _reach(score_G: np.ndarray, score_R: np.ndarray) -> np.ndarray | list[int]:
+    """How many scores are at or above those of each right answer, (R,)."""
     if len(score_R) > FEW:
-        reach_R = _reaching(score_G, score_R)
-    else:
-        reach_R = np.array([np.count_nonzero(score_G >= score) for score in score_R])
-    return (reach_R - _reaching(score_R, score_R))[::-1] + np.arange(1, len(score_R) + 1)
+        return _reaching(score_G, score_R)
+    return [int(np.count_nonzero(score_G >= score)) for score in score_R]
+
+
+def _retrieval(score_N: np.ndarray, reach_N: np.ndarray, count_Q: np.ndarray) -> Retrieval:
+    """What was found, from the N right answers of all queries, query after query: scores falling, and how many scores reach each.
+
+    All queries at once: a few small arrays per query would cost more than its scores.
+    """
+    first_Q = np.cumsum(count_Q) - count_Q
+    query_N = np.repeat(np.arange(len(count_Q)), count_Q)
+    number_N = np.arange(len(score_N)) - first_Q[query_N] + 1
+    ends_tie_N = np.append((score_N[1:] != score_N[:-1]) | (query_N[1:] != query_N[:-1]), True)
+    tied_N = np.flatnonzero(ends_tie_N)[np.cumsum(ends_tie_N) - ends_tie_N]  # the last of those that score alike
+    place_N = reach_N - number_N[tied_N] + number_N
+    ideal = np.cumsum(_discounts(np.arange(1, 11)))
+    return Retrieval(
+        rank=place_N[first_Q],
+        precision=np.add.reduceat(number_N / place_N, first_Q) / count_Q,
+        gain=np.add.reduceat(_discounts(place_N), first_Q) / ideal[np.minimum(count_Q, 10) - 1],
+    )
 
 
 def _reaching(score_N: np.ndarray, bound_M: np.ndarray) -> np.ndarray:

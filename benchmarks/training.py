@@ -1,0 +1,279 @@
+"""Fine-tuning end to end, against ``open_clip_train.main`` as it comes.
+
+Fair because both start from the same checkpoint and train the same parameters on the same stored pictures and captions, in batches of
+64, for as many epochs, in the same precision (bf16 autocast) and on one thread, data loading, validation after every epoch and
+checkpoints included; Python's imports are left out on both sides. The peer augments by its default crop; ours does too where the image
+tower learns. Where it does not, ours runs each picture through it once and keeps the features, which is what makes it fast and rules
+augmentation out: R@10 stands beside it.
+
+The second part is one optimiser step by our own ``Finetuner`` on one batch of 64 captions and pictures: plain fp32 and padded texts,
+then lever by lever. The loss difference is that of the first step, from the same weights.
+"""
+
+import json
+import statistics
+from collections.abc import Iterator
+from functools import partial
+from math import ceil, floor
+from pathlib import Path
+from typing import Any
+
+from benchmarks import data
+from benchmarks.harness import SCRATCH, Facts, Row, alternate, child, made, median, ratios, timed, version
+
+GALLERY, BATCH = 100, 64
+HEADS = "logit_scale=1, *.head=1, *=0"
+CASES: dict[str, dict[str, Any]] = {
+    "lite0-minilm, heads": {
+        "backbone": "lite0-minilm",
+        "weights": "pretrained",
+        "size": 96,
+        "tune": HEADS,
+        "augment_image": "",
+        "locked": ["--lock-image", "--lock-text"],
+    },
+    "ViT-S-32-alt, all": {
+        "backbone": "ViT-S-32-alt",
+        "weights": "random",
+        "size": 128,
+        "tune": "*=1",
+        "augment_image": "random_resized_crop(0.9, 1.0)",
+        "locked": [],
+    },
+    "lite0-minilm, budget": {
+        "backbone": "lite0-minilm",
+        "weights": "pretrained",
+        "size": 224,
+        "tune": HEADS,
+        "augment_image": "",
+        "locked": [],
+    },
+}
+COMPARED = ("lite0-minilm, heads", "ViT-S-32-alt, all")
+LEVERS = {
+    "text trimmed": {"trimmed": True},
+    "text trimmed, bf16": {"trimmed": True, "bf16": True},
+    "text trimmed, bf16, fused AdamW": {"trimmed": True, "bf16": True, "fused": True},
+}
+
+
+def rows(quick: bool) -> Iterator[Row]:
+    """Fine-tuning side by side, then the step."""
+    shards, dataset = data.prepared("sample", 128, GALLERY)
+    files = str(made("sample-csv", lambda out: write_csv(shards, dataset, out)))
+    where: dict[str, Any] = {"shards": [str(shard) for shard in shards], "dataset": str(dataset)}
+    for name in COMPARED:
+        case = CASES[name]
+        epochs = 1 if quick else {"lite0-minilm": 4}.get(case["backbone"], 1)
+        start = str(started(case["backbone"], case["weights"], case["size"]))
+        same: dict[str, Any] = {"case": name, "start": start, "epochs": epochs}
+        ours, peer = alternate(
+            1 if quick else 2,
+            partial(child, finetuned, threads=2, **same, **where),
+            partial(child, open_clip_train, peer=True, threads=2, **same, files=files),
+        )
+        batches = ours[0]["pictures"] / BATCH  # the last one is filled up by ours and dropped by the peer
+        mine, theirs = (
+            [run["cpu"] / (BATCH * epochs * whole) for run in runs] for runs, whole in ((ours, ceil(batches)), (peer, floor(batches)))
+        )
+        yield Row(
+            f"fine-tuning {name}, {epochs} epochs of {ours[0]['pictures']}",
+            f"open_clip_train.main, {version('open_clip_torch')}",
+            [peers / own for own, peers in zip(mine, theirs, strict=True)],
+            ">= 3",
+            ours=f"{1 / statistics.median(mine):.1f} samples/s",
+            theirs=f"{1 / statistics.median(theirs):.1f} samples/s",
+            note=f"validation R@10 {100 * median(ours, 'recall'):.0f} %, peer {100 * median(peer, 'recall'):.0f} %",
+        )
+    yield from _steps(quick, where)
+
+
+def _steps(quick: bool, where: dict[str, Any]) -> Iterator[Row]:
+    case = CASES["ViT-S-32-alt, all"]
+    same = {"start": str(started(case["backbone"], case["weights"], case["size"])), "repeats": 1 if quick else 3, "threads": 2, **where}
+    plain, *levers = alternate(
+        1 if quick else 2, partial(child, step, **same), *(partial(child, step, **same, **o) for o in LEVERS.values())
+    )
+    for (name, options), runs in zip(LEVERS.items(), levers, strict=True):
+        yield Row(
+            f"step of ViT-S-32-alt: {name}",
+            "our plain fp32 step",
+            ratios(plain, runs),
+            ">= 2.2" if options == LEVERS["text trimmed, bf16"] else "",
+            ours=f"{1000 * median(runs):.0f} ms",
+            theirs=f"{1000 * median(plain):.0f} ms",
+            note=f"loss differs by {abs(runs[0]['loss'] - plain[0]['loss']):.1e}",
+        )
+
+
+def started(backbone: str, weights: str, size: int) -> Path:
+    """The checkpoint both sides start from, in the folder ``ours`` and, as a ``local-dir:`` of open_clip, ``peer``."""
+    return made(f"start-{backbone}-{size}", lambda out: child(start, backbone=backbone, weights=weights, size=size, out=str(out)))
+
+
+def start(backbone: str, weights: str, size: int, out: str) -> Facts:
+    """Write it to *out*."""
+    import shutil
+
+    import open_clip
+
+    from trainworks import manifest
+    from trainworks.photostock import towers
+
+    (ours := Path(out) / "ours").mkdir()
+    (peer := Path(out) / "peer").mkdir()
+    found = towers.load(backbone, weights, size, seed=1)
+    towers.save(found, ours)
+    manifest.write(ours)
+    shutil.copyfile(ours / "weights.safetensors", peer / "open_clip_model.safetensors")
+    if backbone == towers.LITE0_MINILM:
+        minilm = Path(found.model.text.config.name_or_path)
+        for file in (*minilm.glob("*token*.json"), minilm / "vocab.txt", minilm / "config.json"):
+            shutil.copyfile(file, peer / file.name)
+        config: Any = {
+            "embed_dim": towers.EMBEDDING_SIZE,
+            "vision_cfg": {
+                "timm_model_name": "tf_efficientnet_lite0",
+                "timm_model_pretrained": False,
+                "timm_pool": "",
+                "timm_proj": "linear",
+            },
+            "text_cfg": {
+                "hf_model_name": str(minilm),
+                "hf_model_pretrained": False,
+                "hf_tokenizer_name": str(minilm),
+                "hf_pooler_type": "mean_pooler",
+                "hf_proj_type": "linear",
+                "context_length": found.context_length,
+            },
+        }
+    else:
+        config = open_clip.get_model_config(backbone)
+    config["vision_cfg"]["image_size"] = size
+    settings = {"model_cfg": config, "preprocess_cfg": {"mean": found.mean, "std": found.std}}
+    (peer / "open_clip_config.json").write_text(json.dumps(settings))
+    return {}
+
+
+def write_csv(shards: list[Path], dataset: Path, out: Path) -> None:
+    """The dataset as the peer reads it: the stored pictures as files, and a table of paths and captions per split."""
+    from trainworks.photostock import dataset as trained
+
+    for split in ("train", "val"):
+        found = trained.index(dataset, split)
+        names = [f"{split}-{position:05d}.jpg" for position in range(len(found))]
+        for position, picture in trained.pictures(found, shards):
+            (out / names[position]).write_bytes(picture)
+        table = found.assign(filepath=[str(SCRATCH / out.name.removeprefix(".") / name) for name in names], title=found["caption"])
+        table[["filepath", "title"]].to_csv(out / f"{split}.csv", sep="\t", index=False)
+
+
+def finetuned(case: str, start: str, epochs: int, shards: list[str], dataset: str, **knobs: Any) -> Facts:
+    """Ours: its cost, the number of training pictures and the best validation R@10, text to image."""
+    import os
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["TRAINWORKS_ARTIFACTS"] = f"{scratch}/artifacts"
+        from trainworks.photostock import dataset as trained
+        from trainworks.photostock.config import Precision, TrainConfig
+        from trainworks.photostock.train import finetune
+
+        of = CASES[case]
+        side = of["size"]
+        settings = {
+            "backbone": of["backbone"],
+            "weights": of["weights"],
+            "image": f"shortest({side}) > center_crop({side})",
+            "augment_image": of["augment_image"],
+            "augment_text": "",
+            "tune": of["tune"],
+            "average": "",
+            "epochs": epochs,
+            "patience": epochs,
+            "batch_size": BATCH,
+            "precision": Precision.BF16,
+            **knobs,
+        }
+        (out := Path(scratch) / "out").mkdir()
+        work = (
+            Path(start) / "ours",
+            Path(dataset),
+            data.paths(shards),
+            TrainConfig(**settings),
+            Path(scratch) / "logs",
+            out,
+            Path(scratch) / "resume",
+        )
+        spent, _ = timed(lambda: finetune(*work))
+        history = json.loads((out / "history.json").read_text())
+        pictures = len(trained.index(Path(dataset), "train"))
+    return {**spent, "pictures": pictures, "recall": max(row["val_R@10"] for row in history[1:])}
+
+
+def open_clip_train(case: str, start: str, epochs: int, files: str, more: list[str] | None = None) -> Facts:
+    """The peer's own ``main`` with its own command line."""
+    import tempfile
+
+    from open_clip_train.main import main
+
+    of = CASES[case]
+    with tempfile.TemporaryDirectory() as scratch:
+        command: list[object] = [
+            "--model",
+            f"local-dir:{start}/peer",
+            "--train-data",
+            f"{files}/train.csv",
+            "--val-data",
+            f"{files}/val.csv",
+        ]
+        command += ["--dataset-type", "csv", "--batch-size", BATCH, "--epochs", epochs, "--warmup", 3, "--lr", 1e-3, "--wd", 0.05]
+        command += ["--workers", 0, "--device", "cpu", "--precision", "amp_bf16", "--force-image-size", of["size"]]
+        command += ["--logs", scratch, "--name", "run", *of["locked"], *(more or [])]
+        spent, _ = timed(lambda: main([str(word) for word in command]))
+        results = [json.loads(line) for line in (Path(scratch) / "run" / "checkpoints" / "results.jsonl").read_text().splitlines()]
+    return {**spent, "recall": max(row["text_to_image_R@10"] for row in results if row["epoch"] > 0)}
+
+
+def step(
+    start: str, repeats: int, shards: list[str], dataset: str, trimmed: bool = False, bf16: bool = False, fused: bool = False
+) -> Facts:
+    """One optimiser step, per repeat, and the loss of the first."""
+    import tempfile
+    import warnings
+
+    import torch
+
+    from trainworks.photostock import dataset as trained
+    from trainworks.photostock import towers
+    from trainworks.photostock.config import TrainConfig
+    from trainworks.photostock.finetuner import Finetuner
+    from trainworks.photostock.pixels import Preprocessing
+
+    warnings.simplefilter("ignore")
+    model = towers.read(Path(start) / "ours")
+    found = trained.index(Path(dataset), "train").head(BATCH)
+    with tempfile.TemporaryDirectory() as scratch:
+        pictures = trained.pixel_array(
+            found, data.paths(shards), Preprocessing(f"shortest({model.size}) > center_crop({model.size})"), Path(scratch) / "pixels"
+        )
+        batch = trained.batch(pictures, found["caption"].tolist(), trained.tokens(model.tokenizer))
+    tuner = Finetuner(model, TrainConfig(tune="*=1", batch_size=BATCH), steps=1000)
+    if not trimmed:
+        tuner.embed_texts = lambda model, text: model.encode_text(text, normalize=True)  # type: ignore[method-assign]
+    optimizer = torch.optim.AdamW(tuner.optimised, betas=(0.9, 0.98), eps=1e-6, fused=fused)
+
+    def steps(count: int) -> list[float]:
+        losses = []
+        for _ in range(count):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                loss = tuner.training_step(batch, 0)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
+
+    first = steps(1)[0]
+    spent, _ = timed(lambda: steps(repeats))
+    return {**{name: value / repeats for name, value in spent.items()}, "loss": first}
