@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from trainworks import manifest
 from trainworks.errors import DataError
 from trainworks.photostock.config import DataConfig
-from trainworks.photostock.curate import RADIUS, curate
+from trainworks.photostock.curate import curate
+from trainworks.photostock.near_duplicates import RADIUS
 
 TEXT_COLUMNS = ("id", "image", "title", "description", "contributor", "licence", "group", "fingerprint", "rejected", "detail")
 SCHEMA = pa.schema(

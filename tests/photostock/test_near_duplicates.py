@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainworks.photostock.near_duplicates import clusters
+from trainworks.photostock.near_duplicates import clusters, leaders
 
 ALL_ONES = 2**64 - 1
 
@@ -31,6 +31,24 @@ def families(draw):
     originals = draw(st.lists(st.one_of(st.integers(0, ALL_ONES), st.sampled_from([0, ALL_ONES, 1, 7])), min_size=1, max_size=3))
     members = st.tuples(st.sampled_from(originals), st.sets(st.integers(0, 63), max_size=7))
     return [original ^ sum(1 << bit for bit in flipped) for original, flipped in draw(st.lists(members, max_size=14))]
+
+
+def slow_leaders(hashes, priority, radius):
+    """Row after row of rising priority: led by the first leader that is near, else a leader itself."""
+    leader = {}
+    for row in sorted(range(len(hashes)), key=lambda row: (priority[row], row)):
+        telling = [one for one in leader.values() if not {hashes[one], hashes[row]} & {0, ALL_ONES}]
+        leader[row] = next((one for one in telling if (hashes[one] ^ hashes[row]).bit_count() <= radius), row)
+    return [leader[row] for row in range(len(hashes))]
+
+
+@given(families(), st.integers(0, 6), st.randoms(use_true_random=False))
+def test_a_leader_is_near_all_it_stands_for(hashes, radius, random):
+    """What is dropped for a picture that stays looks like it, however long the chain of likenesses."""
+    priority = [random.randrange(5) for _ in hashes]
+    given_hashes = np.array(hashes, np.uint64)
+    found = leaders(given_hashes, clusters(given_hashes, radius), np.array(priority, np.int64), radius)
+    assert found.tolist() == slow_leaders(hashes, priority, radius)
 
 
 @given(families(), st.integers(0, 6))

@@ -25,9 +25,6 @@ from trainworks.photostock.text import Prompt, texts
 from trainworks.photostock.thinning import Pictures, beyond
 from trainworks.splits import LEFT_OUT, TEST, TRAIN, VAL, split
 
-RADIUS = 4
-"""Bits of 64 in which the perceptual hashes of near duplicates may differ."""
-
 _TEXT = ("title", "description", "tags")
 _ORIGIN = ("contributor", "licence", "group")
 _COLUMNS = ("id", "image", *_TEXT, *_ORIGIN, "fingerprint", "repairs", "rejected", "detail", "phash")
@@ -88,11 +85,12 @@ def curate(shards: list[Path], config: DataConfig, out: Path, embeddings: Sequen
 
     clustered = fate.alive
     cluster = np.arange(len(rows))
-    cluster[clustered] = clustered[near_duplicates.clusters(rows["phash"].to_numpy()[clustered], RADIUS)]
+    hashes = rows["phash"].to_numpy()
+    cluster[clustered] = clustered[near_duplicates.clusters(hashes[clustered], near_duplicates.RADIUS)]
     contributor, group = _strings(rows["contributor"], "contributor "), _strings(rows["group"], "group ")
     owner = _first_known(contributor, group, cluster, ids)
     lot = np.array([int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) for name in ids], np.uint64)
-    pictures = Pictures(ids, captions["caption"], cluster, owner, lot, embeddings)
+    pictures = Pictures(ids, captions["caption"], hashes, cluster, owner, lot, embeddings)
     for step in steps(config.subsample):
         fate.reject(*pictures.surplus(step, fate.alive))
     side = _sides(fate, _first_known(group, contributor, cluster, ids), cluster, config.gallery)

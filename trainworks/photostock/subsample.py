@@ -32,7 +32,7 @@ def steps(text: str) -> list[Step]:
     """Parse ``near_duplicates(1) > similar_texts(3, 0.1) > contributor(300)``; an empty text has no steps.
 
     Each step, at most once, works on what those before it left:
-        ``near_duplicates(n)``      at most n pictures whose perceptual hashes chain together
+        ``near_duplicates(n)``      at most n pictures whose perceptual hashes differ in a few bits from that of one of them
         ``similar_texts(n, share)`` at most n pictures whose captions chain together by that share of edits
         ``contributor(n)``          at most n pictures of a contributor
         ``visual_cluster(n, k)``    at most n pictures of each of k clusters by look; without k, the root of the number of pictures

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from trainworks.photostock import similar_texts
+from trainworks.photostock import near_duplicates, similar_texts
 from trainworks.photostock.subsample import Step
 
 REASONS = {
@@ -26,6 +26,7 @@ class Pictures:
     Attributes:
         ids: strings (n,).
         captions: strings (n,), null where a picture is not alive.
+        hashes: uint64 (n,), perceptual.
         cluster: int64 (n,), the near-duplicate cluster.
         owner: strings (n,), the contributor or who stands for one.
         lot: uint64 (n,): of each cluster the lowest stay, so a new picture displaces one at most.
@@ -34,6 +35,7 @@ class Pictures:
 
     ids: np.ndarray
     captions: pa.ChunkedArray
+    hashes: np.ndarray
     cluster: np.ndarray
     owner: np.ndarray
     lot: np.ndarray
@@ -49,12 +51,12 @@ class Pictures:
 
     def _key(self, step: Step, alive: np.ndarray) -> np.ndarray:
         """For every row the cluster that *step* counts in; anything for rows that are not *alive*."""
-        if step.name == "near_duplicates":
-            return self.cluster
         if step.name == "contributor":
             return self.owner
         key = np.zeros(len(self.ids), np.int64)
-        if step.name == "similar_texts":
+        if step.name == "near_duplicates":
+            key[alive] = near_duplicates.leaders(self.hashes[alive], self.cluster[alive], self.lot[alive], near_duplicates.RADIUS)
+        elif step.name == "similar_texts":
             key[alive] = similar_texts.clusters(self.captions.take(alive).combine_chunks(), step.share)
         else:
             from trainworks.photostock import visual_clusters  # scikit-learn takes a second to import
