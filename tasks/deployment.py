@@ -1,7 +1,7 @@
 """What the tasks ask of a cluster: processors, memory, a GPU and its pod, whom to tell. Facts of a deployment, no knobs.
 
 What differs between clusters comes from the environment of ``pyflyte register``: ``TRAINWORKS_ACCELERATOR``, such as
-``L4``, and ``TRAINWORKS_NOTIFY``, e-mail addresses with commas between them.
+``L4``, ``TRAINWORKS_GPUS``, how many of them fine-tuning gets, and ``TRAINWORKS_NOTIFY``, e-mail addresses with commas between them.
 """
 
 import os
@@ -27,7 +27,6 @@ GPU = "{{.image.gpu.fqn}}:{{.image.gpu.version}}"
 SMALL = Resources(cpu="1", mem="1Gi")
 MEDIUM = Resources(cpu="2", mem="4Gi")
 LARGE = Resources(cpu="4", mem="16Gi")
-ACCELERATED = Resources(cpu="8", mem="32Gi", gpu="1")
 
 ARTIFACTS = "/srv/trainworks/artifacts"
 """Where a task's logs are while it runs: the folder ``artifacts`` of both images' working directory."""
@@ -45,6 +44,28 @@ def accelerator() -> GPUAccelerator | None:
     return known[name] if name else None
 
 
+def gpus() -> int:
+    """How many GPUs the task that fine-tunes has.
+
+    Raises:
+        ValueError: not a number from 1 on.
+    """
+    said = os.environ.get("TRAINWORKS_GPUS", "1")
+    if not said.isdecimal() or int(said) < 1:
+        raise ValueError(f"TRAINWORKS_GPUS = {said!r}: expected how many GPUs of one node fine-tuning gets, such as 4")
+    return int(said)
+
+
+def accelerated() -> Resources:
+    """What fine-tuning asks for: each GPU's rank loads and augments its own pictures."""
+    return Resources(cpu=str(8 * gpus()), mem=f"{32 * gpus()}Gi", gpu=str(gpus()))
+
+
+def told() -> dict[str, str]:
+    """What the registration was told of GPUs, as the environment of a task that must know it in its pod."""
+    return {name: os.environ[name] for name in ("TRAINWORKS_ACCELERATOR", "TRAINWORKS_GPUS") if name in os.environ}
+
+
 def notified() -> list[str]:
     """Who hears of a scheduled run that fails."""
     return os.environ.get("TRAINWORKS_NOTIFY", "photostock@example.com").split(",")
@@ -54,7 +75,7 @@ def gpu_pod() -> PodTemplate:
     """A pod with shared memory, leave to run on GPU nodes, and TensorBoard on port 6006 beside the task.
 
     ``kubectl port-forward POD 6006`` shows the curves while they grow. A ``PodTemplate`` and not the ``Pod`` of
-    flytekitplugins-pod: it is what that plugin's own warning asks for, and leaves ``task_config`` free for ``Elastic``.
+    flytekitplugins-pod: it is what that plugin's own warning asks for.
     Spot nodes are the cluster's to choose: Flyte puts its own tolerations on interruptible tasks, but for the last attempt.
     """
     # The whole folder: below a mount point of TensorBoard's alone, the task's user could not make its other folders.
@@ -77,7 +98,7 @@ def gpu_pod() -> PodTemplate:
             tolerations=[V1Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")],
             volumes=[
                 V1Volume(name="artifacts", empty_dir=V1EmptyDirVolumeSource()),
-                # Kubernetes gives a container 64 MiB; workers that hand over batches need more.
+                # Kubernetes gives a container 64 MiB; ranks that exchange gradients need more. Bounded by the container's memory alone.
                 V1Volume(name="shared-memory", empty_dir=V1EmptyDirVolumeSource(medium="Memory")),
             ],
         )

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from flytekit import Deck, task
 from flytekit.types.directory import FlyteDirectory
 
-from tasks.attempts import resumable
-from tasks.deployment import ACCELERATED, CPU, GPU, LARGE, MEDIUM, SMALL, accelerator, gpu_pod
+from tasks.attempts import on_cluster, resumable, retried
+from tasks.deployment import CPU, GPU, LARGE, MEDIUM, SMALL, accelerated, accelerator, gpu_pod, gpus, told
 from tasks.knobs import build, flat
-from tasks.stage import HOURS, Artifact, path, paths, stage, watch
+from tasks.stage import HOURS, Artifact, check_lasting, path, paths, stage, watch
 from trainworks import store
 from trainworks.photostock.config import DataConfig, GateConfig, TrainConfig
 
@@ -35,16 +35,22 @@ class Checked(NamedTuple):
     by_look: bool
 
 
-@task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)
+@task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS, environment=told())
 @flat(build, data=DataConfig, train=TrainConfig, gate=GateConfig)
+@retried()
 def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, release_to: str, train_on: TrainOn) -> Checked:
     """Refuse bad knobs, sources, targets and deployments before anything expensive."""
     from trainworks import release, sagemaker
     from trainworks.photostock import catalogue, subsample, weights
 
     watch()
+    if train_on is TrainOn.GPU and on_cluster() and train.devices > gpus():
+        train.refuse(
+            "devices", f"fine-tuning was registered with {gpus()} GPU(s): lower it, or register with TRAINWORKS_GPUS={train.devices}"
+        )
     store.check()
     catalogue.check(source)
+    check_lasting("release_to", release_to)
     release.check_target(release_to)
     if train_on is TrainOn.SAGEMAKER:
         sagemaker.Deployment.from_environment()
@@ -62,6 +68,7 @@ def untouched(backbone: str, weights: str, weights_digest: str, image: str, seed
 
 
 @task(requests=MEDIUM, container_image=CPU, retries=2, timeout=HOURS, interruptible=True)
+@retried()
 def acquire(source: str) -> list[Artifact]:
     """The catalogue, checked, as append-only slices. Never cached: only reading tells whether a source has changed."""
     from trainworks.photostock import catalogue
@@ -82,28 +89,34 @@ def prepare(rows: Artifact, stored_size: int, out: Path) -> Artifact:
     return FlyteDirectory(str(out))
 
 
-@stage("photostock.embed", MEDIUM, many=True, interruptible=True)
-def embed(shard: Artifact, start: Artifact, image: str, by_look: bool, out: Path) -> Artifact:
-    """One shard's pictures as the untouched image tower sees them; nothing where curation does not go *by_look*."""
-    if by_look:
-        from trainworks.photostock.embed import embed
+@task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)
+@retried()
+def looked_at(shards: list[Artifact], by_look: bool) -> list[Artifact]:
+    """The shards to embed: none where curation does not go *by_look*, so that no pod is started for them."""
+    return shards if by_look else []
 
-        embed(path(start), path(shard), image, out)
+
+@stage("photostock.embed", MEDIUM, many=True, interruptible=True)
+def embed(shard: Artifact, start: Artifact, image: str, out: Path) -> Artifact:
+    """One shard's pictures as the untouched image tower sees them."""
+    from trainworks.photostock.embed import embed
+
+    embed(path(start), path(shard, whole=False), image, out)
     return FlyteDirectory(str(out))
 
 
 @stage("photostock.curate", LARGE)
-def curate(shards: list[Artifact], embeddings: list[Artifact], by_look: bool, data: DataConfig, out: Path) -> Artifact:
+def curate(shards: list[Artifact], embeddings: list[Artifact], data: DataConfig, out: Path) -> Artifact:
     """Duplicates, caps, captions and a leak-free split: a table only, no pictures."""
     from trainworks.photostock.curate import curate
 
-    curate(paths(shards), data, out, paths(embeddings) if by_look else ())
+    curate(paths(shards, whole=False), data, out, paths(embeddings))
     return FlyteDirectory(str(out))
 
 
 @stage(
     "photostock.train",
-    ACCELERATED,
+    accelerated(),
     GPU,
     timeout=DAYS,
     accelerator=accelerator(),
@@ -125,21 +138,28 @@ def finetune_on_cpu(start: Artifact, dataset: Artifact, shards: list[Artifact], 
 @stage("photostock.train", SMALL, timeout=DAYS, name="finetune")
 def finetune_on_sagemaker(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:
     """The same as a SageMaker job, which this task starts and waits for."""
+    from trainworks import sagemaker
     from trainworks.photostock.sagemaker_train import submit
 
-    submit(path(start), path(dataset), paths(shards), train, out)
+    submit(path(start), path(dataset), paths(shards), train, out, DAYS)
+    has_gpu = sagemaker.Deployment.from_environment().instance.startswith(("ml.g", "ml.p"))
+    store.note(out, machine="gpu" if has_gpu else "cpu")
     return FlyteDirectory(str(out))
 
 
 def _finetune(
     start: FlyteDirectory, dataset: FlyteDirectory, shards: list[FlyteDirectory], train: TrainConfig, out: Path
 ) -> FlyteDirectory:
+    import torch
+
     from trainworks.photostock.train import finetune
 
     logs, resume = store.root() / "tensorboard" / f"{datetime.now():%Y%m%d-%H%M%S}", store.root() / "resume"
     with resumable(resume) as share:
-        finetune(path(start), path(dataset), paths(shards), train, logs, out, resume, share)
+        finetune(path(start), path(dataset), paths(shards, whole=False), train, logs, out, resume, share)
     store.share(logs)
+    used = min(train.devices, torch.cuda.device_count())
+    store.note(out, machine="gpu" if used else "cpu", machines=max(used, 1))
     return FlyteDirectory(str(out))
 
 
@@ -153,6 +173,7 @@ def export(checkpoint: Artifact, prompt: str, image: str, out: Path) -> Artifact
 
 
 @task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)
+@retried()
 def last_release(encoders: Artifact, release_to: str) -> str:
     """The released version to compare with, named by its content. Never cached: somebody may have released since."""
     from trainworks.photostock.predecessor import predecessor
@@ -165,7 +186,16 @@ def evaluate(encoders: Artifact, baseline: Artifact, dataset: Artifact, shards: 
     """Retrieval on the test gallery by the ONNX files that ship, beside the untouched backbone and the last release."""
     from trainworks.photostock.evaluate import evaluate
 
-    evaluate(path(encoders), path(baseline), path(dataset), paths(shards), release, out)
+    evaluate(path(encoders), path(baseline), path(dataset), paths(shards, whole=False), release, out)
+    return FlyteDirectory(str(out))
+
+
+@stage("photostock.behaviour", LARGE)
+def behave(encoders: Artifact, dataset: Artifact, shards: list[Artifact], out: Path) -> Artifact:
+    """What the encoders that ship must do whatever their pictures and words: a rate per check, with its worst failures."""
+    from trainworks.photostock.behaviour import behave
+
+    behave(path(encoders), path(dataset), paths(shards, whole=False), out)
     return FlyteDirectory(str(out))
 
 
@@ -176,6 +206,7 @@ def report(
     checkpoint: Artifact,
     encoders: Artifact,
     metrics: Artifact,
+    behaviour: Artifact,
     source: str,
     data: DataConfig,
     train: TrainConfig,
@@ -184,20 +215,22 @@ def report(
 ) -> Artifact:
     """The page a person reads before shipping, and the verdict of the gates."""
     from trainworks import facts
-    from trainworks.photostock import evaluate
     from trainworks.photostock.package import PACKAGES
     from trainworks.photostock.report import report
+    from trainworks.photostock.verdict import verdict
 
     stages = {
-        "prepare": paths(shards),
+        "prepare": paths(shards, whole=False),
         "curate": [path(dataset)],
         "finetune": [path(checkpoint)],
         "export": [path(encoders)],
         "evaluate": [path(metrics)],
+        "behave": [path(behaviour)],
     }
     ran = facts.run(facts.knobs(data, train, gate, source=source), facts.defaults(data, train, gate), stages, PACKAGES)
-    verdict = evaluate.verdict(path(metrics), gate)
-    report(path(dataset), paths(shards), path(checkpoint), path(encoders), path(metrics), verdict, ran, out)
+    found = verdict(path(metrics), path(behaviour), path(encoders), path(dataset), gate)
+    folders = (path(checkpoint), path(encoders), path(metrics), path(behaviour))
+    report(path(dataset), paths(shards, whole=False), *folders, found, ran, out)
     return FlyteDirectory(str(out))
 
 
@@ -205,6 +238,7 @@ def report(
 def package(
     encoders: Artifact,
     metrics: Artifact,
+    behaviour: Artifact,
     report: Artifact,
     dataset: Artifact,
     checkpoint: Artifact,
@@ -213,7 +247,7 @@ def package(
     """The bundle a service loads."""
     from trainworks.photostock.package import package
 
-    package(path(encoders), path(metrics), path(report), path(dataset), path(checkpoint), out)
+    package(path(encoders), path(metrics), path(behaviour), path(report), path(dataset), path(checkpoint), out)
     return FlyteDirectory(str(out))
 
 
@@ -227,6 +261,7 @@ class Delivered(NamedTuple):
 
 
 @task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS, enable_deck=True, deck_fields=())
+@retried()
 def release(bundle: Artifact, release_to: str) -> Delivered:
     """Publish the bundle; the pointer moves if every gate holds. Never cached: somebody else may have released since.
 

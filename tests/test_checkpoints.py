@@ -4,6 +4,7 @@ import errno
 import logging
 import resource
 import signal
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,21 @@ def test_a_disk_that_is_full_costs_a_warning_and_the_checkpoint_before_loads(ten
     again = checkpoints.Files(tmp_path, KEY)
     assert checkpoints.read(again.newest, KEY)["global_step"] == 1
     assert list(tmp_path.iterdir()) == [again.newest]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+def test_tmp_on_another_file_system_is_not_in_the_way(tmp_path, monkeypatch):
+    """A file is written beside its place: Lightning's own way, over the folder for temporary files, copies it there in pieces."""
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
+    assert Path("/dev/shm").stat().st_dev != tmp_path.stat().st_dev
+    moves = []
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, to: (moves.append((path.stat().st_dev, path.parent)), replace(path, to))[1])
+    files = checkpoints.Files(tmp_path, KEY)
+    for step in (1, 2, 3):
+        files.save_checkpoint(content(step), files.oldest())
+    assert moves == [(tmp_path.stat().st_dev, tmp_path)] * 3
+    assert checkpoints.read(files.newest, KEY)["global_step"] == 3
 
 
 def test_a_store_that_fails_costs_a_warning(tmp_path, caplog):

@@ -2,6 +2,7 @@
 
 import gc
 import io
+import json
 import os
 import re
 import subprocess
@@ -26,7 +27,7 @@ from tasks import deployment, experiments
 from tasks import photostock as tasks
 from tasks.code import CodeOf
 from trainworks import manifest
-from trainworks.photostock.config import TrainConfig
+from trainworks.photostock.config import DataConfig, GateConfig, TrainConfig
 from workflows import launch_plans
 from workflows.photostock import photostock
 
@@ -81,6 +82,39 @@ def test_only_finetuning_asks_for_a_gpu(specs):
     assert specs.keys() - asked.keys() == {"finetune"}
 
 
+def test_finetuning_gets_as_many_gpus_as_the_registration_says():
+    """With processors and memory for each GPU's rank, none of the shared memory's own limit; `check` is told the number."""
+    code = (
+        "import json; from tasks import photostock, sweep; from google.protobuf.json_format import MessageToDict as d; "
+        "asked = photostock.finetune.resources.requests, sweep.trial.resources.requests; "
+        "print(json.dumps([[r.cpu, r.mem, r.gpu] for r in asked] + [t.environment for t in (photostock.check, sweep.search)]))"
+    )
+    environment = {**os.environ, "TRAINWORKS_GPUS": "4"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    told = {"TRAINWORKS_GPUS": "4"}
+    assert json.loads(done.stdout) == [["32", "128Gi", "4"], ["32", "128Gi", "4"], told, told]
+
+
+@pytest.mark.parametrize("said", ["0", "four", "1.5", "-1"])
+def test_a_number_of_gpus_that_cannot_be_is_refused(said, monkeypatch):
+    """When registering."""
+    monkeypatch.setenv("TRAINWORKS_GPUS", said)
+    with pytest.raises(ValueError, match=f"TRAINWORKS_GPUS = '{said}': expected how many GPUs"):
+        deployment.gpus()
+
+
+def test_more_devices_than_the_cluster_gives_are_refused(tmp_path, monkeypatch):
+    """By `check`, before a node with GPUs is asked for; on a machine of one's own fine-tuning itself sees what is there."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path))
+    knobs = {**vars(DataConfig()), **vars(TrainConfig(devices=2)), **vars(GateConfig())}
+    inputs = {"source": "sample", "release_to": "s3://bucket/release", "train_on": tasks.TrainOn.GPU}
+    monkeypatch.setattr(tasks, "on_cluster", lambda: True)
+    with pytest.raises(ValueError, match=r"train.devices = 2: fine-tuning was registered with 1 GPU\(s\).*TRAINWORKS_GPUS=2"):
+        tasks.check.task_function(**knobs, **inputs)
+    monkeypatch.setattr(tasks, "on_cluster", lambda: False)
+    tasks.check.task_function(**knobs, **inputs | {"release_to": str(tmp_path / "release")})
+
+
 def test_the_gpu_pod_has_shared_memory_and_may_run_on_gpu_nodes(specs):
     """Workers hand batches over through /dev/shm, and GPU nodes turn away pods that do not tolerate their taint."""
     pod = specs["finetune"]["k8sPod"]["podSpec"]
@@ -120,9 +154,9 @@ def test_long_stages_run_on_spot_nodes(specs):
 
 
 def test_cache_versions_are_made_of_code(specs):
-    """But for what must look again each time: whether knobs are right, a source has changed, somebody has released."""
+    """But for what must look again each time, whether knobs are right, a source has changed, somebody has released; and a choice."""
     versions = {name: spec["metadata"].get("discoveryVersion") for name, spec in specs.items()}
-    assert {name for name, version in versions.items() if not version} == {"check", "acquire", "last_release", "release"}
+    assert {name for name, version in versions.items() if not version} == {"check", "acquire", "looked_at", "last_release", "release"}
     expected = Cache(policies=CodeOf("photostock.prepare")).get_version(VersionParameters(func=tasks.prepare.task_function))
     assert versions["prepare"] == expected
     assert versions["finetune"] == versions["finetune_on_cpu"] == versions["finetune_on_sagemaker"]

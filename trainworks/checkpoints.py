@@ -8,6 +8,9 @@ import contextlib
 import hashlib
 import logging
 import os
+import pickle
+import re
+import signal
 import time
 from collections.abc import Callable
 from io import BufferedReader
@@ -18,8 +21,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins import CheckpointIO
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from trainworks.errors import IntegrityError
+from trainworks.ranks import ALONE, Rank
 
 EVERY = 300.0
 """Seconds of training that a kill -9 costs at most, beside those of one validation."""
@@ -56,11 +61,14 @@ def read(path: Path, key: str) -> dict[str, Any]:
     """What :func:`write` wrote, tensors on CPU.
 
     Raises:
-        IntegrityError: it is damaged, or of another training.
+        IntegrityError: it is damaged, of another training, or holds what is neither a tensor nor a plain value; none of it is run.
     """
     with path.open("rb") as file:
         _verify(file, key)
-        return torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise IntegrityError(f"{path}: not a checkpoint of tensors and plain values; delete it, and training starts anew") from error
 
 
 def step(path: Path, key: str) -> int:
@@ -79,10 +87,13 @@ def _verify(file: BufferedReader, key: str) -> int:
     if hashlib.file_digest(file, "sha256").hexdigest().encode() != digest:
         raise IntegrityError(f"{file.name}: damaged, its SHA-256 is not the one it starts with")
     file.seek(DIGEST)
-    found, step = file.readline().decode().split()
+    header = re.fullmatch(rb" (\w+) (\d{1,18})\n", file.readline(1024))
+    if not header:
+        raise IntegrityError(f"{file.name}: not a checkpoint, it has no line with a training and a step")
+    found, step = header[1].decode(), int(header[2])
     if found != key:
         raise IntegrityError(f"{file.name}: of another training ({found[:12]}…, not {key[:12]}…)")
-    return int(step)
+    return step
 
 
 def _sync(folder: Path) -> None:
@@ -161,27 +172,41 @@ class Checkpoints(Checkpoint):
     """Saves *files* at every epoch's end, :data:`EVERY` so many seconds, and after the step in which SIGTERM came.
 
     Give it to a trainer as a callback. After SIGTERM Lightning leaves with ``SIGTERMException``. An epoch's last step and
-    the validation after it are one: SIGTERM is heeded after both.
+    the validation after it are one: SIGTERM is heeded after both. Several ranks leave after the same step, whichever of them
+    it came to; only rank 0 writes.
     """
 
-    def __init__(self, files: Files, loader: Resumable):
-        self.files, self.loader = files, loader
+    def __init__(self, files: Files, loader: Resumable, rank: Rank = ALONE):
+        self.files, self.loader, self.rank = files, loader, rank
         self.saved = time.monotonic()
+        self.is_told = False
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Of several ranks, none may leave by itself, which is what Lightning's own handler has it do."""
+        if self.rank.of > 1:
+            signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.is_told = True
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Save in the middle of an epoch, if any of the processes says so."""
-        due = trainer.received_sigterm or time.monotonic() - self.saved > EVERY
-        is_last = batch_idx + 1 == trainer.num_training_batches
-        if not is_last and trainer.strategy.reduce_boolean_decision(due, all=False):
-            self._save(trainer)
+        """Save in the middle of an epoch, when it is time or SIGTERM came."""
+        if batch_idx + 1 == trainer.num_training_batches:
+            return
+        stops = self.rank.any(self.is_told or trainer.received_sigterm)
+        if stops or time.monotonic() - self.saved > EVERY:
+            self._save(trainer, stops)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         """Save after the validation."""
-        self._save(trainer)
+        self._save(trainer, self.rank.any(self.is_told or trainer.received_sigterm))
 
-    def _save(self, trainer: pl.Trainer) -> None:
-        trainer.save_checkpoint(self.files.oldest(), weights_only=False)
+    def _save(self, trainer: pl.Trainer, stops: bool) -> None:
+        if self.rank.number == 0:
+            trainer.save_checkpoint(self.files.oldest(), weights_only=False)
         self.saved = time.monotonic()
+        if stops and self.rank.of > 1:
+            raise SIGTERMException
 
     # Lightning restores a loader's position by itself, but only in the middle of an epoch.
     def state_dict(self) -> dict[str, Any]:

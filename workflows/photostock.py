@@ -42,8 +42,9 @@ def photostock(
 
     rows = tasks.acquire(source=source)
     shards = map_task(partial(tasks.prepare, stored_size=data["stored_size"]))(rows=rows)
-    looks = map_task(partial(tasks.embed, start=start, image=train["image"], by_look=checked.by_look))(shard=shards)
-    dataset = tasks.curate(shards=shards, embeddings=looks, by_look=checked.by_look, **data)
+    looked_at = tasks.looked_at(shards=shards, by_look=checked.by_look)
+    looks = map_task(partial(tasks.embed, start=start, image=train["image"]))(shard=looked_at)
+    dataset = tasks.curate(shards=shards, embeddings=looks, **data)
 
     pairs = {"start": start, "dataset": dataset, "shards": shards}
     checkpoint = (
@@ -59,11 +60,21 @@ def photostock(
     baseline = tasks.export(checkpoint=start, prompt=data["prompt"], image=train["image"])
     last = tasks.last_release(encoders=encoders, release_to=release_to)
     metrics = tasks.evaluate(encoders=encoders, baseline=baseline, dataset=dataset, shards=shards, release=last)
+    behaviour = tasks.behave(encoders=encoders, dataset=dataset, shards=shards)
 
     report = tasks.report(
-        dataset=dataset, shards=shards, checkpoint=checkpoint, encoders=encoders, metrics=metrics, source=source, **data, **train, **gate
+        dataset=dataset,
+        shards=shards,
+        checkpoint=checkpoint,
+        encoders=encoders,
+        metrics=metrics,
+        behaviour=behaviour,
+        source=source,
+        **data,
+        **train,
+        **gate,
     )
-    bundle = tasks.package(encoders=encoders, metrics=metrics, report=report, dataset=dataset, checkpoint=checkpoint)
+    bundle = tasks.package(encoders=encoders, metrics=metrics, behaviour=behaviour, report=report, dataset=dataset, checkpoint=checkpoint)
     # A backbone that cannot be had must stop the run before a picture is touched.
     start >> rows
     return tasks.release(bundle=bundle, release_to=release_to)

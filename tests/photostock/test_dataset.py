@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from trainworks.errors import DataError
 from trainworks.photostock import dataset as data
@@ -10,6 +11,7 @@ from trainworks.photostock.config import Pairs, TrainConfig
 from trainworks.photostock.pixels import Preprocessing, open_rgb
 from trainworks.photostock.text import Prompt
 from trainworks.photostock.towers import build
+from trainworks.ranks import ALONE, Rank
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +20,7 @@ def tokenizer():
     return build("lite0-minilm", 32).tokenizer
 
 
-def pairs(n, tokenizer, **knobs):
+def pairs(n, tokenizer, rank=ALONE, **knobs):
     """A loader over *n* pictures whose pixels are all their own number."""
     rows = pd.DataFrame(
         {
@@ -30,7 +32,7 @@ def pairs(n, tokenizer, **knobs):
     )
     pixels = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 4, 4, 3))
     config = TrainConfig(**{"batch_size": 4, **knobs})
-    return data.PairLoader(rows, pixels, data.tokens(tokenizer), Prompt("{title}"), config, with_tags="tags" in config.loss)
+    return data.PairLoader(rows, pixels, data.tokens(tokenizer), Prompt("{title}"), config, "tags" in config.loss, rank)
 
 
 def epoch_of(loader, tokenizer):
@@ -93,6 +95,21 @@ def test_a_batch_brings_one_tag_of_each_picture_that_has_any(tokenizer):
         tags = [tokenizer.decode(ids) for ids in batch.tags.text.tolist()]
         assert tags == sorted(set(tags)) and set(tags) <= {"even", "small"}
         assert [row.all() for row in batch.tags.has.numpy()] == [number % 2 == 0 for number in batch.image[:, 0, 0, 0].tolist()]
+
+
+@pytest.mark.parametrize("of", [1, 2, 4])
+def test_the_parts_of_all_ranks_are_the_batches_of_one(tokenizer, of):
+    """Pictures and texts in order; numbers of captions, which picture has which tag, and the pictures named are of the whole batch."""
+    loaders = [pairs(10, tokenizer, rank=Rank(number, of), loss="tags", augment_image="flip") for number in range(of)]
+    whole = pairs(10, tokenizer, loss="tags", augment_image="flip")
+    for step, (expected, *parts) in enumerate(zip(whole, *loaders, strict=True)):
+        assert torch.cat([part.image for part in parts]).equal(expected.image)
+        assert torch.cat([part.text for part in parts]).equal(expected.text)
+        assert {len(part.tags.text) for part in parts} == {-(-len(expected.tags.text) // of)}
+        assert torch.cat([part.tags.text for part in parts])[: len(expected.tags.text)].equal(expected.tags.text)
+        for loader, part in zip(loaders, parts, strict=True):
+            assert part.caption.equal(expected.caption) and part.tags.has.equal(expected.tags.has)
+            assert loader.ids_of(step) == whole.ids_of(step)
 
 
 def test_texts_are_looked_up_in_features(tokenizer):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from trainworks import checkpoints, manifest
@@ -79,6 +80,18 @@ def test_after_kill_9_the_weights_are_the_same(trainings):
     assert not (folder / "resume").exists()
 
 
+def test_after_kill_9_at_any_of_20_moments_the_weights_are_the_same(trainings):
+    """Ten after a random step, ten at a random fsync: in the middle of a save, or just after it; 20 of 20 end the same."""
+    rng = np.random.default_rng(0)
+    deaths = [["step", int(n)] for n in rng.integers(1, 12, size=10)] + [["save", int(n)] for n in rng.integers(1, 23, size=10)]
+    runs = [(die, f"killed-{n}", f"resume-{n}") for n, die in enumerate(deaths)]
+    again = [(None, f"resumed-{n}", f"resume-{n}") for n in range(len(deaths))]
+    folder, statuses = trainings("random", {**HEADS, "average": ""}, (None, "whole", "none"), *runs, *again)
+    assert statuses == [0, *[KILLED] * 20, *[0] * 20]
+    whole = made(folder / "whole")
+    assert sum(made(folder / f"resumed-{n}") == whole for n in range(20)) == 20
+
+
 def test_after_kill_9_everything_that_learns_is_the_same(trainings):
     """Both towers, bf16, dropout, augmentation, the teacher, the bias, the average."""
     folder, statuses = trainings(
@@ -110,6 +123,18 @@ def test_sigterm_leaves_a_checkpoint_and_a_retry_goes_on(trainings):
     folder, _ = trainings("sigterm", HEADS, (None, "resumed", "resume"))
     assert made(folder / "resumed") == made(folder / "whole")
     assert steps(folder / "resumed") == 12 - min(left)
+
+
+def test_sigterm_at_any_of_10_steps_leaves_a_whole_checkpoint(trainings):
+    """And a clean exit, 10 of 10: the step in which it came is not lost."""
+    at = np.random.default_rng(0).integers(1, 12, size=10).tolist()
+    runs = [(["term", step], f"stopped-{n}", f"resume-{n}") for n, step in enumerate(at)]
+    folder, statuses = trainings("terms", {**HEADS, "average": ""}, *runs)
+    assert statuses == [STOPPED] * 10
+    for n, step in enumerate(at):
+        whole = [path.read_bytes().split(b"\n")[0].decode().split() for path in (folder / f"resume-{n}").iterdir()]
+        keys = {key for _, key, _ in whole}
+        assert len(keys) == 1 and max(checkpoints.step(path, *keys) for path in (folder / f"resume-{n}").iterdir()) == step
 
 
 def test_other_knobs_start_anew(trainings):

@@ -62,6 +62,7 @@ class TrainConfig(Section):
     weight_decay: float = knob(0.05, "AdamW weight decay", least=0, most=1)
     patience: int = knob(4, "epochs without a better validation recall before training stops", least=1)
     precision: Precision = knob(Precision.FP32, "arithmetic of the towers")
+    devices: int = knob(1, "GPUs of one machine that share every batch; without a GPU, processes", least=1, most=16)
     pairs: Pairs = knob(Pairs.TRUE, "shuffled trains on wrong pairs: recall must fall to chance")
     seed: int = knob(1, "seed of every random choice in training", least=0)
 
@@ -77,6 +78,8 @@ class TrainConfig(Section):
         Augmentation(self.augment_image)
         TextAugmentation(self.augment_text, Prompt("{title}"))
         tune.rules(self.tune, self.epochs)
+        if self.batch_size % self.devices:
+            self.refuse("devices", f"share every batch evenly, and train.batch_size = {self.batch_size} cannot be divided by it")
         terms, average = loss_terms.terms(self.loss), averaging.parse(self.average)
         if self.weights == "random" and "distill" in terms:
             self.refuse("loss", "distill holds the model near the untouched one, and train.weights = random knows nothing worth keeping")
@@ -90,5 +93,13 @@ class GateConfig(Section):
 
     name = "gate"
 
-    min_recall: float = knob(0.0, "least text-to-image R@10 on the test gallery, 0 to 1", least=0, most=1)
-    min_gain: float = knob(0.0, "least gain of that R@10 over the untouched backbone, in points of 1", least=-1, most=1)
+    gates: str = knob(
+        "recall >= 0, gain >= 0, forgetting <= 0.1, parity <= 1e-5, rejected <= 0.1",
+        "what must hold for a release, such as recall >= 0.25, regression <= 0.02, flip >= 0.9 waived",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from trainworks.photostock import measures
+
+        measures.parse(self.gates)

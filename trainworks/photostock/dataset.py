@@ -21,7 +21,9 @@ from trainworks.photostock.augment import Augmentation
 from trainworks.photostock.augment_text import TextAugmentation
 from trainworks.photostock.config import Pairs, TrainConfig
 from trainworks.photostock.pixels import Preprocessing
+from trainworks.photostock.shards import stored_pictures
 from trainworks.photostock.text import Prompt
+from trainworks.ranks import ALONE, Rank
 
 
 def index(dataset: Path, split: str) -> pd.DataFrame:
@@ -36,7 +38,7 @@ def prompt(dataset: Path) -> Prompt:
 
 
 def pictures(rows: pd.DataFrame, shards: list[Path]) -> Iterator[tuple[int, bytes]]:
-    """Each row's position and its stored picture (JPEG bytes), shard by shard, so that memory holds one shard at a time.
+    """Each row's position and its stored picture (JPEG bytes), shard by shard; of others, no picture is fetched.
 
     Raises:
         DataError: the dataset names a shard that is not among *shards*.
@@ -47,15 +49,19 @@ def pictures(rows: pd.DataFrame, shards: list[Path]) -> Iterator[tuple[int, byte
             raise DataError(
                 f"the dataset names shard {str(shard)[:12]}…, which is not among the {len(shards)} given; curate again from these shards"
             )
-        stored = pq.read_table(where[str(shard)] / "shard.parquet", columns=["pixels"]).column("pixels")
-        for position, row in zip(members.index, members["row"], strict=True):
-            yield position, stored[row].as_py()
+        for place, picture in stored_pictures(where[str(shard)], members["row"].tolist()):
+            yield members.index[place], picture
 
 
 def pixel_array(rows: pd.DataFrame, shards: list[Path], preprocessing: Preprocessing, path: Path) -> np.ndarray:
-    """Every row's preprocessed picture, uint8 (n, size, size, 3), in a file at *path* that memory only maps."""
-    size = preprocessing.size
-    array = np.memmap(path, np.uint8, "w+", shape=(len(rows), size, size, 3))
+    """Every row's preprocessed picture, uint8 (n, size, size, 3), in a file at *path* that memory only maps.
+
+    What is at *path* already is taken for it: another process has made it.
+    """
+    shape = (len(rows), preprocessing.size, preprocessing.size, 3)
+    if path.exists():
+        return np.memmap(path, np.uint8, "c", shape=shape)  # torch wants arrays that may be written to
+    array = np.memmap(path, np.uint8, "w+", shape=shape)
 
     def fill(item: tuple[int, bytes]) -> None:
         position, data = item
@@ -85,7 +91,10 @@ Encode = Callable[[Sequence[str]], Tensor]
 
 
 class Tags(NamedTuple):
-    """Single tags of a batch: what the text tower takes for T of them, and which picture has which, bool (B, T)."""
+    """Single tags of a batch: what the text tower takes for T of them, and which picture has which, bool (B, T).
+
+    Of several ranks, each has ⌈T/ranks⌉ texts: one after the other they are the T tags, and then again the first.
+    """
 
     text: Tensor
     has: Tensor
@@ -93,7 +102,7 @@ class Tags(NamedTuple):
 
 class Batch(NamedTuple):
     """B pairs: uint8 pixels (B, size, size, 3) or float32 features (B, F); texts as ``Encode`` gives them; int64 (B,) that numbers
-    equal texts."""
+    equal texts. Of several ranks, each has its part of images and texts, and the numbers of all."""
 
     image: Tensor
     text: Tensor
@@ -112,10 +121,10 @@ def looked_up(texts: list[str], features: np.ndarray) -> Encode:
     return lambda wanted: from_numpy(features[[row[text] for text in wanted]])
 
 
-def batch(images: np.ndarray, texts: Sequence[str], encode: Encode) -> Batch:
-    """One batch of *images* (pixels or features) and their *texts*."""
+def batch(images: np.ndarray, texts: Sequence[str], encode: Encode, rank: Rank = ALONE) -> Batch:
+    """One batch of *images* (pixels or features), of which *rank* has its part, and all *texts*."""
     caption = np.unique(texts, return_inverse=True)[1].astype(np.int64)
-    return Batch(from_numpy(np.ascontiguousarray(images)), encode(texts), from_numpy(caption))
+    return Batch(from_numpy(np.ascontiguousarray(images)), encode(texts[rank.part(len(texts))]), from_numpy(caption))
 
 
 class Gallery:
@@ -140,13 +149,21 @@ class PairLoader:
     meets one text, drawn anew every epoch. The last batch is filled up from the start of the same order, so
     that no picture is left out and InfoNCE always sees as many negatives. With *with_tags* every picture that has tags
     also draws one of them. ``given`` counts the batches of all epochs: a new loader that starts from it goes on with the next.
+    Each *rank* gets its part of every batch, of ``batch_size`` pairs together.
 
     Raises:
         DataError: fewer training pictures than one batch holds.
     """
 
     def __init__(
-        self, rows: pd.DataFrame, images: np.ndarray, encode: Encode, prompt: Prompt, config: TrainConfig, with_tags: bool = False
+        self,
+        rows: pd.DataFrame,
+        images: np.ndarray,
+        encode: Encode,
+        prompt: Prompt,
+        config: TrainConfig,
+        with_tags: bool = False,
+        rank: Rank = ALONE,
     ):
         if len(rows) < config.batch_size:
             raise DataError(
@@ -157,7 +174,7 @@ class PairLoader:
         if config.pairs is Pairs.SHUFFLED:
             wrong = sampling.order(len(rows), config.seed, epoch=0)
             self.records = [self.records[k] for k in wrong]
-        self.images, self.encode, self.config, self.with_tags = images, encode, config, with_tags
+        self.images, self.encode, self.config, self.with_tags, self.rank = images, encode, config, with_tags, rank
         self.augment_image, self.augment_text = Augmentation(config.augment_image), TextAugmentation(config.augment_text, prompt)
         self.given = 0
 
@@ -169,8 +186,12 @@ class PairLoader:
         epoch = done + 1
         for members in self._members(epoch)[first:]:
             self.given += 1
-            images, texts = zip(*(self.pair(k, epoch, self.images[k]) for k in members), strict=True)
-            yield batch(np.stack(images), texts, self.encode)._replace(tags=self._tags(members, epoch) if self.with_tags else None)
+            own = self.rank.part(len(members))
+            chances = [self._chance(k, epoch) for k in members]
+            texts = [self._text(k, chance) for k, chance in zip(members, chances, strict=True)]
+            images = [self.augment_image.apply(self.images[k], chance) for k, chance in zip(members[own], chances[own], strict=True)]
+            tags = self._tags(members, epoch) if self.with_tags else None
+            yield batch(np.stack(images), texts, self.encode, self.rank)._replace(tags=tags)
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader is."""
@@ -192,9 +213,15 @@ class PairLoader:
 
     def pair(self, k: int, epoch: int, image: np.ndarray) -> tuple[np.ndarray, str]:
         """Picture *k*, given as *image*, and its text as they enter the model in *epoch*."""
-        chance = sampling.chance(self.config.seed, epoch, self.ids[k])
-        text = self.augment_text.draw(self.records[k], chance)
+        chance = self._chance(k, epoch)
+        text = self._text(k, chance)
         return self.augment_image.apply(image, chance), text
+
+    def _chance(self, k: int, epoch: int) -> np.random.Generator:
+        return sampling.chance(self.config.seed, epoch, self.ids[k])
+
+    def _text(self, k: int, chance: np.random.Generator) -> str:
+        return self.augment_text.draw(self.records[k], chance)
 
     def _tags(self, members: np.ndarray, epoch: int) -> Tags | None:
         own = [list(self.records[k]["tags"]) for k in members]
@@ -204,4 +231,6 @@ class PairLoader:
                 drawn.add(tags[sampling.chance(self.config.seed, epoch, f"tag of {self.ids[k]}").integers(len(tags))])
         texts = sorted(drawn)
         has = np.array([[tag in tags for tag in texts] for tags in own])
-        return Tags(self.encode(texts), from_numpy(has)) if texts else None
+        share = -(-len(texts) // self.rank.of)
+        mine = [texts[k % len(texts)] for k in range(self.rank.number * share, (self.rank.number + 1) * share)]
+        return Tags(self.encode(mine), from_numpy(has)) if texts else None

@@ -9,6 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
+from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -17,6 +18,7 @@ from trainworks.photostock import dataset as data
 from trainworks.photostock import locked, metrics, towers, trim, tune
 from trainworks.photostock.config import Pairs, TrainConfig
 from trainworks.photostock.losses import Loss, clip, initial_bias
+from trainworks.ranks import ALONE, Rank
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +47,18 @@ class Finetuner(pl.LightningModule):
 
     ``history`` has a row per validation, from before training on. ``best`` are the weights that training changes, as they were in the
     validation of the best recall (of the last epoch, if pairs are shuffled); of averaged weights the average. A checkpoint holds
-    both, and no frozen weights.
+    both, and no frozen weights. Each *rank* embeds its part of a batch and of the gallery; loss, gradients and recall are of all.
 
     Raises:
         LanguageError: ``tune`` or ``loss`` does not fit this backbone.
+        ValueError: batch norm learns, and ranks without a GPU have no statistics of the whole batch.
     """
 
-    def __init__(self, model: towers.Towers, config: TrainConfig, steps: int):
+    def __init__(self, model: towers.Towers, config: TrainConfig, steps: int, rank: Rank = ALONE):
         super().__init__()
         self.mean: Tensor
         self.std: Tensor
-        self.towers, self.config, self.steps = model, config, steps
+        self.towers, self.config, self.steps, self.rank = model, config, steps, rank
         self.model = model.model
         self.register_buffer("mean", torch.tensor(model.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(model.std).view(3, 1, 1), persistent=False)
@@ -70,9 +73,10 @@ class Finetuner(pl.LightningModule):
             self.bias = nn.Parameter(torch.zeros(()))
             self.optimised.append({"params": [self.bias], "lr": config.learning_rate, "weight_decay": 0.0, "name": "bias", "thaw": 1})
         self.learning = self._learning()
+        self._join_statistics()
         self.history: list[dict[str, Any]] = []
         self.losses: list[float] = []
-        self.seen: list[_Seen] = []
+        self.seen: dict[int, _Seen] = {}
         self.validated: dict[str, Tensor] = {}
         self.best: dict[str, Tensor] = {}
 
@@ -126,19 +130,20 @@ class Finetuner(pl.LightningModule):
                 module.eval()
 
     def on_train_batch_start(self, batch: data.Batch, batch_idx: int) -> None:
-        """Dropout is a function of (seed, step), whatever ran before."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step)
+        """Dropout is a function of (seed, step, rank), whatever ran before."""
+        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step + (self.rank.number << 48))
 
     def training_step(self, batch: data.Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch."""
-        image, text = self.embed(self.model, batch)
+        """The loss of one batch, of all ranks together."""
+        image, text = map(self.rank.gather, self.embed(self.model, batch))
         scale = self.model.logit_scale.exp()
         teacher = tagged = None
         for model in self.teacher:
             with torch.no_grad():
-                teacher = (*self.embed(model, batch), model.logit_scale.exp())
+                teacher = (*map(self.rank.gather, self.embed(model, batch)), model.logit_scale.exp())
         if batch.tags is not None:
-            tagged = self.embed_texts(self.model, batch.tags.text), batch.tags.has
+            has = batch.tags.has
+            tagged = self.rank.gather(self.embed_texts(self.model, batch.tags.text))[: has.shape[1]], has
         if self.starts_bias and self.global_step == 0:
             self.bias.data = initial_bias(image, text, scale, batch.caption)  # type: ignore[union-attr]
         found = self.loss(image, text, scale, batch.caption, bias=self.bias, teacher=teacher, tagged=tagged)
@@ -149,6 +154,10 @@ class Finetuner(pl.LightningModule):
         if len(self.loss.terms) > 1:
             self.log_dict({f"train_loss_{term}": found[term] for term in self.loss.terms})
         return loss
+
+    def on_after_backward(self) -> None:
+        """Gradients are those of the whole batch."""
+        self.rank.average(parameter.grad for group in self.optimised for parameter in group["params"])
 
     def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None) -> None:
         """Clip the norm of the whole gradient, which must be finite: clipping would make NaN of infinity."""
@@ -178,13 +187,15 @@ class Finetuner(pl.LightningModule):
 
     def validation_step(self, batch: data.Batch, batch_idx: int) -> None:
         """Embed one batch of the validation gallery."""
-        image, text = self.embed(self.model, batch)
-        self.seen.append(_Seen(image.float().cpu(), text.float().cpu(), batch.text.cpu()))
+        if batch_idx % self.rank.of == self.rank.number:
+            image, text = self.embed(self.model, batch)
+            self.seen[batch_idx] = _Seen(image.float().cpu(), text.float().cpu(), batch.text.cpu())
 
     def on_validation_epoch_end(self) -> None:
         """Recall over the gallery; equal texts share their right answers."""
-        image, text, said = (torch.cat(parts) for parts in zip(*self.seen, strict=True))
-        self.seen = []
+        seen = self.rank.merged(self.seen)
+        image, text, said = (torch.cat(parts) for parts in zip(*(seen[number] for number in sorted(seen)), strict=True))
+        self.seen = {}
         label = np.unique(said.numpy(), axis=0, return_inverse=True)[1]
         to_image = metrics.summary(metrics.ranks(text.numpy(), image.numpy(), label, label))
         to_text = metrics.summary(metrics.ranks(image.numpy(), text.numpy(), label, label))
@@ -229,6 +240,19 @@ class Finetuner(pl.LightningModule):
             checkpoint[part] = {**self.state_dict(), **checkpoint[part]}
         for name in PROGRESS:
             setattr(self, name, checkpoint["finetuner"][name])
+
+    def _join_statistics(self) -> None:
+        """Have batch norm that learns see the whole batch, as it would on one device."""
+        live = [name.removesuffix(".running_mean") for name in self.learning if name.endswith(".running_mean")]
+        if self.config.devices == 1 or not live:
+            return
+        if not torch.cuda.is_available():
+            self.config.refuse(
+                "devices",
+                f"batch norm learns ({min(live).removeprefix('model.')}), and only GPUs share its statistics: take train.devices = 1, "
+                f"or let it stay as it is, with image.norms=0 as first rule of train.tune",
+            )
+        convert_sync_batchnorm(self.model)
 
     def _learning(self) -> set[str]:
         """Names of the state dict that training changes: what is optimised, and the statistics of layers that hold some of it."""

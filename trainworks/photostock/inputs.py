@@ -14,6 +14,7 @@ from trainworks.photostock import dataset as data
 from trainworks.photostock import locked, pixels, samples, towers, trim, tune
 from trainworks.photostock.config import Precision, TrainConfig
 from trainworks.photostock.loss_terms import terms
+from trainworks.ranks import ALONE, Rank
 
 SPLITS = ("train", "val")
 
@@ -22,10 +23,19 @@ class Inputs:
     """The training ``pairs`` and the validation ``gallery`` of a dataset.
 
     Features of a locked tower are kept among the stage outputs, under what they are made from: the next experiment on the
-    same tower does not make them again.
+    same tower does not make them again. Pictures lie in *scratch*: ranks that are given the same only map them.
     """
 
-    def __init__(self, model: towers.Towers, untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, scratch: Path):
+    def __init__(
+        self,
+        model: towers.Towers,
+        untouched: Path,
+        dataset: Path,
+        shards: list[Path],
+        config: TrainConfig,
+        scratch: Path,
+        rank: Rank = ALONE,
+    ):
         self.model, self.shards, self.config, self.scratch = model, shards, config, scratch
         code = [Path(module.__file__).read_text() for module in (locked, pixels, towers, trim)]  # type: ignore[arg-type]
         made_from = [manifest.digest(untouched), manifest.digest(dataset), config.image, config.precision.value, torch.__version__, *code]
@@ -34,7 +44,7 @@ class Inputs:
         self.rows = {split: data.index(dataset, split) for split in SPLITS}
         with_tags = "tags" in terms(config.loss)
         images, encode = self._images(), self._encode(with_tags)
-        self.pairs = data.PairLoader(self.rows["train"], images["train"], encode, data.prompt(dataset), config, with_tags)
+        self.pairs = data.PairLoader(self.rows["train"], images["train"], encode, data.prompt(dataset), config, with_tags, rank)
         self.gallery = data.Gallery(self.rows["val"], images["val"], encode, config.batch_size)
 
     def samples(self) -> list[samples.Sample]:

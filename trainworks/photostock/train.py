@@ -5,25 +5,27 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar, WeightAveraging
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import trainworks
-from trainworks import checkpoints, manifest, tracking
+from trainworks import checkpoints, manifest, ranks, tracking
 from trainworks.errors import Interrupted, TrainingError
 from trainworks.photostock import averaging, samples, towers, tune
 from trainworks.photostock import dataset as data
 from trainworks.photostock.config import Pairs, Precision, TrainConfig
 from trainworks.photostock.finetuner import Finetuner
 from trainworks.photostock.inputs import Inputs
+from trainworks.ranks import ALONE, Rank, Share
 
 LIGHTNING_PRECISION: dict[Precision, Any] = {Precision.FP32: "32-true", Precision.BF16: "bf16-mixed"}
 
@@ -38,7 +40,7 @@ def finetune(
     logs: Path,
     out: Path,
     resume: Path,
-    share: Callable[[Path], object] | None = None,
+    share: Share | None = None,
 ) -> None:
     """Fine-tune the checkpoint *untouched* and write the best one to *out*, with its history, parameter groups and samples.
 
@@ -51,46 +53,106 @@ def finetune(
     goes on from the last whole one, if inputs, knobs, code and packages are the same, to the same weights, bit for bit. At the
     end they are removed; several trainings may use one folder.
 
+    With ``devices`` above 1, pictures and kept features are made here, once, and as many processes train on them, each with its
+    part of every batch. The weights are then those of one device but for rounding, and for dropout, which they draw each for itself.
+
     Raises:
+        ValueError: there are fewer GPUs than ``devices``, or batch norm learns and ``devices`` are not GPUs.
         DataError: too few pictures for one batch.
         TrainingError: the loss or a gradient is not finite; the best weights so far stay in the checkpoint, under ``finetuner.best``.
         Interrupted: SIGTERM came, and a checkpoint was written.
         LanguageError: ``tune`` does not fit this backbone.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hints at hardware and products
-    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec", module="pytorch_lightning")
-    pl.seed_everything(config.seed, verbose=False)
-    model = towers.read(untouched)
-    average = averaging.parse(config.average)
+    _require_gpus(config)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
-        inputs = Inputs(model, untouched, dataset, shards, config, Path(scratch))
-        tuner = Finetuner(model, config, steps=config.epochs * len(inputs.pairs))
-        loggers = tracking.loggers(logs, logs.name, {name: getattr(value, "value", value) for name, value in vars(config).items()})
-        shown = inputs.samples()
-        samples.write(shown, out)
-        tracking.show(loggers, "samples", np.stack([sample.pixels for sample in shown]), step=0)
-        files = checkpoints.Files(resume, _identity(untouched, dataset, config), share)
-        callbacks = [
-            LearningRateMonitor("step"),
-            TQDMProgressBar(),
-            *([WeightAveraging(avg_fn=averaging.moving(average.ema))] if average.ema else []),
-            checkpoints.Checkpoints(files, inputs.pairs),
-        ]
-        trainer = _trainer(config, callbacks=callbacks, plugins=[files], logger=loggers)
+        training = _Training(untouched, dataset, shards, config, logs, resume, Path(scratch))
+        inputs, tuner = training.prepare()
+        samples.write(inputs.samples(), out)
         start = {name: value.clone() for name, value in tuner.state_dict().items()}
-        _fit(trainer, tuner, inputs, files.newest)
+        files = training.files(share)
+        if config.devices == 1:
+            training.run(inputs, tuner, files)
+        else:
+            ranks.launch(config.devices, _train_part, training, scratch=Path(scratch), share=share)
+            training.bring_back(tuner)
         history = list(tuner.history)
         chosen = {**start, **tuner.best}
-        if average.wise:
+        if averaging.parse(config.average).wise:
             chosen = _wise(tuner, start, chosen, inputs.gallery, out)
         tuner.load_state_dict(chosen)
-    tune.merge(model.model)
-    towers.save(model, out)
+    tune.merge(tuner.model)
+    towers.save(tuner.towers, out)
     best_epoch = (max(history[1:], key=lambda row: row["val_recall"]) if config.pairs is Pairs.TRUE else history[-1])["epoch"]
     history = [{**row, "best": row["epoch"] == best_epoch} for row in history]
     (out / "history.json").write_text(json.dumps(history, indent=1) + "\n")
     (out / "groups.json").write_text(json.dumps(tuner.groups, indent=1) + "\n")
     files.clear()
+
+
+class _Training(NamedTuple):
+    """What each process of a training is told."""
+
+    untouched: Path
+    dataset: Path
+    shards: list[Path]
+    config: TrainConfig
+    logs: Path
+    resume: Path
+    scratch: Path
+
+    def prepare(self, rank: Rank = ALONE) -> tuple[Inputs, Finetuner]:
+        """Inputs and model as they are before the first step, the same in every process."""
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hints at hardware and products
+        warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", "It is recommended to use `self.log", module="pytorch_lightning")  # all ranks log the same
+        pl.seed_everything(self.config.seed, verbose=False)
+        model = towers.read(self.untouched)
+        inputs = Inputs(model, self.untouched, self.dataset, self.shards, self.config, self.scratch, rank)
+        return inputs, Finetuner(model, self.config, self.config.epochs * len(inputs.pairs), rank)
+
+    def files(self, share: Share | None) -> checkpoints.Files:
+        """Where its checkpoints are."""
+        return checkpoints.Files(self.resume, _identity(self.untouched, self.dataset, self.config), share)
+
+    def run(self, inputs: Inputs, tuner: Finetuner, files: checkpoints.Files, rank: Rank = ALONE) -> None:
+        """Train, from the newest of *files* if there is one; only rank 0 shows what happens."""
+        average = averaging.parse(self.config.average)
+        callbacks: list[pl.Callback] = [checkpoints.Checkpoints(files, inputs.pairs, rank)]
+        if average.ema:
+            callbacks.insert(0, WeightAveraging(avg_fn=averaging.moving(average.ema)))
+        loggers = []
+        if rank.number == 0:
+            knobs = {name: getattr(value, "value", value) for name, value in vars(self.config).items()}
+            loggers = tracking.loggers(self.logs, self.logs.name, knobs)
+            tracking.show(loggers, "samples", np.stack([sample.pixels for sample in inputs.samples()]), step=0)
+            callbacks = [LearningRateMonitor("step"), TQDMProgressBar(), *callbacks]
+        shows: dict[str, Any] = {"logger": loggers, "enable_progress_bar": rank.number == 0}
+        trainer = _trainer(self.config, rank, callbacks=callbacks, plugins=[files], **shows)
+        _fit(trainer, tuner, inputs, files.newest)
+
+    def hand_back(self, tuner: Finetuner) -> None:
+        """Leave for the process that launched the ranks what training made."""
+        save_file({name: value.contiguous() for name, value in tuner.best.items()}, self.scratch / "best.safetensors")
+        (self.scratch / "history.json").write_text(json.dumps(tuner.history))
+
+    def bring_back(self, tuner: Finetuner) -> None:
+        """Give *tuner* what :meth:`hand_back` left."""
+        tuner.best = load_file(self.scratch / "best.safetensors")
+        tuner.history = json.loads((self.scratch / "history.json").read_text())
+
+
+def _train_part(rank: Rank, share: Share | None, training: _Training) -> None:
+    """What a rank does."""
+    inputs, tuner = training.prepare(rank)
+    training.run(inputs, tuner, training.files(share), rank)
+    if rank.number == 0:
+        training.hand_back(tuner)
+
+
+def _require_gpus(config: TrainConfig) -> None:
+    """Refuse more devices than there are; without any GPU they are processes."""
+    if torch.cuda.is_available() and config.devices > (count := torch.cuda.device_count()):
+        config.refuse("devices", f"this machine has {count} GPU{'s'[: count > 1]}: lower it, or take a machine with more")
 
 
 def _identity(untouched: Path, dataset: Path, config: TrainConfig) -> str:
@@ -102,11 +164,11 @@ def _identity(untouched: Path, dataset: Path, config: TrainConfig) -> str:
 
 def _fit(trainer: pl.Trainer, tuner: Finetuner, inputs: Inputs, checkpoint: Path | None) -> None:
     """Train from the start or, if there is one, from a *checkpoint*."""
-    if checkpoint:
-        log.info("resume    goes on from %s", checkpoint)
-    else:
-        _validate(trainer, tuner, inputs.gallery)
     try:
+        if checkpoint:
+            log.info("resume    goes on from %s", checkpoint)
+        else:
+            _validate(trainer, tuner, inputs.gallery)
         trainer.fit(tuner, inputs.pairs, inputs.gallery, ckpt_path=checkpoint)
     except SIGTERMException as stop:
         raise _interrupted(tuner) from stop
@@ -118,7 +180,7 @@ def _fit(trainer: pl.Trainer, tuner: Finetuner, inputs: Inputs, checkpoint: Path
 def _validate(trainer: pl.Trainer, tuner: Finetuner, gallery: data.Gallery) -> float:
     """The mean recall of the weights as they are."""
     recall = trainer.validate(tuner, gallery, verbose=False)[0]["val_recall"]
-    if trainer.received_sigterm:  # which Lightning heeds only while it fits
+    if tuner.rank.any(trainer.received_sigterm):  # which Lightning heeds only while it fits
         raise _interrupted(tuner)
     return recall
 
@@ -127,10 +189,11 @@ def _interrupted(tuner: Finetuner) -> Interrupted:
     return Interrupted(f"SIGTERM stopped fine-tuning after step {tuner.global_step}: run it again, it goes on from there")
 
 
-def _trainer(config: TrainConfig, **how: Any) -> pl.Trainer:
+def _trainer(config: TrainConfig, rank: Rank = ALONE, **how: Any) -> pl.Trainer:
+    # Each rank is a training on one device to Lightning, whose own strategy for several averages only what learns from the first step on.
     return pl.Trainer(
-        accelerator="auto",
-        devices=1,
+        accelerator="auto" if rank.of == 1 else "cuda" if torch.cuda.is_available() else "cpu",
+        devices=[rank.number] if rank.of > 1 and torch.cuda.is_available() else 1,
         precision=LIGHTNING_PRECISION[config.precision],
         max_epochs=config.epochs,
         deterministic="warn",  # not every CUDA kernel has a deterministic twin
