@@ -3,9 +3,9 @@
 import ast
 import functools
 import hashlib
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 LIBRARY = "trainworks"
 
@@ -24,7 +24,7 @@ class CodeOf:
         """Hexadecimal SHA-256 of the code; *params* is what flytekit passes, and is not needed."""
         digest = hashlib.sha256(salt.encode())
         for name in sorted(_closure(self.module)):
-            digest.update(_fingerprint(name))
+            digest.update(_parsed(name).code)
         return digest.hexdigest()
 
 
@@ -33,37 +33,33 @@ def _closure(module: str) -> set[str]:
     todo = {module}
     while todo:
         seen.add(name := todo.pop())
-        todo |= set(_imports(name)) - seen
+        todo |= _parsed(name).imports - seen
     return seen
 
 
-def _imports(name: str) -> Iterator[str]:
-    for node in ast.walk(_parsed(name)):
-        named = []
-        if isinstance(node, ast.Import):
-            named = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            named = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        yield from (found for found in named if found.split(".")[0] == LIBRARY and _path(found))
+class _Module(NamedTuple):
+    code: bytes
+    imports: frozenset[str]
 
 
-def _fingerprint(name: str) -> bytes:
-    path = _path(name)
-    assert path is not None
-    template = path.with_suffix(".html")
-    return ast.dump(_parsed(name)).encode() + (template.read_bytes() if template.exists() else b"")
-
-
-@functools.cache
-def _parsed(name: str) -> ast.Module:
+@functools.cache  # every stage stands on much the same modules
+def _parsed(name: str) -> _Module:
+    """What counts of a library module, and which others it imports."""
     path = _path(name)
     assert path is not None
     tree = ast.parse(path.read_text())
+    named: set[str] = set()
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
             del body[0]
-    return tree
+        if isinstance(node, ast.Import):
+            named.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+    template = path.with_suffix(".html")
+    code = ast.dump(tree).encode() + (template.read_bytes() if template.exists() else b"")
+    return _Module(code, frozenset(found for found in named if found.split(".")[0] == LIBRARY and _path(found)))
 
 
 @functools.cache

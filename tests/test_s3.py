@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import boto3
 import moto
@@ -65,9 +66,53 @@ def test_a_swap_needs_what_it_expects(bucket):
 
 def test_a_name_that_leaves_the_folder_is_refused(bucket, tmp_path):
     """A bucket cannot write beside the download."""
-    s3.put(f"{bucket}/a/../../outside", b"x")
+    for name in ("a/fine", "a/../../outside"):
+        s3.put(f"{bucket}/{name}", b"x")
     with pytest.raises(IntegrityError, match="leaves the folder"):
         s3.fetch(f"{bucket}/a", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists(), "not even what is fine is there"
+
+
+def test_a_folder_comes_back_as_it_went(bucket, tmp_path):
+    """More small files than go at once, in folders, one of them empty, and one that goes in parts."""
+    sizes = {"empty": 0, "large": s3.LARGE} | {f"{number % 3}/{number}": 1000 + number for number in range(s3.AT_ONCE + 1)}
+    for name, size in sizes.items():
+        (tmp_path / "sent" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sent" / name).write_bytes(os.urandom(size))
+    s3.each(lambda name: s3.upload(tmp_path / "sent" / name, f"{bucket}/{name}"), sizes)
+    s3.fetch(bucket, tmp_path / "back")
+    assert {path.relative_to(tmp_path / "back").as_posix() for path in (tmp_path / "back").rglob("*") if path.is_file()} == set(sizes)
+    assert all((tmp_path / "back" / name).read_bytes() == (tmp_path / "sent" / name).read_bytes() for name in sizes)
+
+
+def test_small_objects_go_together_and_large_ones_alone():
+    """As many small ones meet as may be on their way at once; no large one meets another, whose parts are on their way by themselves."""
+    meeting, alone = threading.Barrier(s3.AT_ONCE), threading.Lock()
+
+    def work(name):
+        if name.startswith("small"):
+            meeting.wait(10)
+        else:
+            assert alone.acquire(blocking=False)
+            time.sleep(0.01)
+            alone.release()
+
+    s3.each(work, {f"small {n}": s3.LARGE - 1 for n in range(2 * s3.AT_ONCE)} | {f"large {n}": s3.LARGE for n in range(3)})
+
+
+def test_after_an_error_nothing_begins(bucket, tmp_path):
+    """The error that is raised names the object; hundreds that waited never start, nor do the large ones."""
+    begun = []
+
+    def work(name):
+        begun.append(name)
+        time.sleep(0.005)
+        if name == "3":
+            s3.upload(tmp_path / "missing.onnx", f"{bucket}/{name}")
+
+    with pytest.raises(FileNotFoundError, match=r"missing\.onnx"):
+        s3.each(work, {str(n): 1 for n in range(500)} | {"large": s3.LARGE})
+    assert len(begun) < 250 and "large" not in begun
 
 
 UP_AND_DOWN = """

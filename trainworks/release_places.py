@@ -141,10 +141,9 @@ class Bucket:
         """Make *version* a copy of *bundle*, every file read back before the manifest makes it visible; leave it be if it is there."""
         uri = f"{self.root}/{VERSIONS}/{version}"
         is_new = s3.read(f"{uri}/{manifest.NAME}") is None
-        for name in facts["files"] if is_new else ():
-            s3.upload(bundle / name, f"{uri}/{name}")
-        for name, entry in facts["files"].items():
-            _require_equal(f"{uri}/{name}", s3.sha256(f"{uri}/{name}"), entry["sha256"])
+        if is_new:
+            s3.each(lambda name: s3.upload(bundle / name, f"{uri}/{name}"), _sizes(facts))
+        _require_files(uri, facts)
         if is_new:  # if another process was first, it must have written the same
             s3.swap(f"{uri}/{manifest.NAME}", (bundle / manifest.NAME).read_bytes(), None)
         found = hashlib.sha256(s3.read(f"{uri}/{manifest.NAME}") or b"").hexdigest()
@@ -165,8 +164,7 @@ class Bucket:
                 facts, checksum = manifest.read(Path(folder)), manifest.sha256(Path(folder, manifest.NAME))
             except IntegrityError as error:
                 raise IntegrityError(str(error).replace(folder, uri)) from error
-        for name, entry in facts["files"].items():
-            _require_equal(f"{uri}/{name}", s3.sha256(f"{uri}/{name}"), entry["sha256"])
+        _require_files(uri, facts)
         return facts, checksum
 
     def swap(self, expected: Pointer | None, tag: str | None, target: Pointer) -> bool:
@@ -174,6 +172,16 @@ class Bucket:
         if not target.loads_as(expected) and s3.swap(f"{self.root}/{POINTER}", target.dump(), tag):
             return True
         return target.loads_as(self.read()[0])
+
+
+def _sizes(facts: dict[str, Any]) -> dict[str, int]:
+    return {name: entry["size"] for name, entry in facts["files"].items()}
+
+
+def _require_files(uri: str, facts: dict[str, Any]) -> None:
+    """Read every file of the version at *uri* back."""
+    files = facts["files"]
+    s3.each(lambda name: _require_equal(f"{uri}/{name}", s3.sha256(f"{uri}/{name}"), files[name]["sha256"]), _sizes(facts))
 
 
 def _require_same(folder: Path, checksum: str) -> None:

@@ -6,12 +6,15 @@ What goes wrong beyond that is a ``StorageError`` that says what to do; ``Storag
 
 import hashlib
 import os
+import shutil
+import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 from trainworks import credentials
 from trainworks.errors import IntegrityError, StorageError, StorageUnreachable
@@ -21,6 +24,10 @@ ATTEMPTS = 5
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 CONNECTIONS = 32
 """Requests of one process at the same time."""
+LARGE = 8 * 2**20
+"""Bytes from which on an object goes in parts, by threads of its own."""
+AT_ONCE = 16
+"""Smaller objects on their way at the same time."""
 
 T = TypeVar("T")
 
@@ -92,16 +99,46 @@ def listing(uri: str) -> Iterator[Entry]:
                     yield Entry(name, entry["Size"], entry.get("ETag", ""))
 
 
+def each(work: Callable[[str], object], sizes: Mapping[str, int]) -> None:
+    """Call *work* with every name in *sizes*: `AT_ONCE` small objects at a time, large ones one after another.
+
+    Where *work* raises, what has begun ends, nothing more begins, and the error is raised here.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for _ in pool.map(work, [name for name, size in sizes.items() if size < LARGE]):
+            pass
+    for name in (name for name, size in sizes.items() if size >= LARGE):
+        work(name)
+
+
 def fetch(uri: str, folder: Path) -> None:
     """Download every object below *uri* into *folder*, under its name relative to *uri*.
 
     Raises:
-        IntegrityError: a name leaves the folder.
+        IntegrityError: a name leaves the folder; nothing is downloaded.
     """
-    for entry in listing(uri):
-        if PurePosixPath(entry.name).is_absolute() or ".." in PurePosixPath(entry.name).parts:
-            raise IntegrityError(f"{uri}/{entry.name}: a name that leaves the folder")
-        download(f"{uri.rstrip('/')}/{entry.name}", folder / entry.name)
+    sizes = {entry.name: entry.size for entry in listing(uri)}
+    for name in sizes:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise IntegrityError(f"{uri}/{name}: a name that leaves the folder")
+
+    def bring(name: str) -> None:
+        (_save if sizes[name] < LARGE else download)(f"{uri.rstrip('/')}/{name}", folder / name)
+
+    each(bring, sizes)
+
+
+def _save(uri: str, path: Path) -> None:
+    """`download` in one request instead of two, for small objects; on errors *path* may be there in part."""
+
+    def write(body: Any) -> bool:
+        with path.open("wb") as file:
+            shutil.copyfileobj(body, file, 2**20)
+        return True
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not _get(uri, write):
+        raise FileNotFoundError(f"{uri}: no such object")
 
 
 def download(uri: str, path: Path) -> None:
@@ -122,6 +159,9 @@ def download(uri: str, path: Path) -> None:
 
 def upload(path: Path, uri: str) -> None:
     """Make the file *path* the object *uri*, in parts if it is large; the store checks every part against its checksum."""
+    if path.stat().st_size < LARGE:
+        with path.open("rb") as file:
+            return put(uri, file)
     from tqdm import tqdm  # a service, which only reads, need not have it
 
     bar = tqdm(total=path.stat().st_size, desc=f"upload {path.name}", unit="B", unit_scale=True, delay=2, leave=False)
@@ -129,7 +169,7 @@ def upload(path: Path, uri: str) -> None:
         client.upload_file(str(path), bucket, key, Callback=bar.update)
 
 
-def put(uri: str, data: bytes) -> None:
+def put(uri: str, data: bytes | IO[bytes]) -> None:
     """Make *data* the object *uri*, whatever was there."""
     with _at(uri) as (client, bucket, key):
         client.put_object(Bucket=bucket, Key=key, Body=data)
@@ -235,10 +275,15 @@ def _at(uri: str) -> Iterator[tuple[Any, str, str]]:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{uri}: S3 needs boto3; pip install 'trainworks[cloud]'", name="boto3") from error
     try:
-        yield _client(tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))), bucket, key.rstrip("/")
+        with _MAKING:  # else threads that begin together would each make a client
+            client = _client(tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))))
+        yield client, bucket, key.rstrip("/")
     except (Boto3Error, BotoCoreError, ClientError, ResponseParserError) as error:
         why = _why(error)
         raise (StorageUnreachable if why == _ENDPOINT else StorageError)(f"{uri}: {why} ({error})") from error
+
+
+_MAKING = threading.Lock()
 
 
 @lru_cache

@@ -56,6 +56,14 @@ def test_anything_else_is_not(version, changed):
     assert version(FILES) == version({**FILES, **changed})
 
 
+def test_a_module_is_read_once_however_many_stages_stand_on_it():
+    """Reading and parsing is most of what a version costs, and every `pyflyte` asks for all of them."""
+    code._parsed.cache_clear()
+    stages = [f"trainworks.photostock.{name}" for name in ("prepare", "curate", "prepare")]
+    closures = [code._closure(stage) for stage in stages]
+    assert code._parsed.cache_info().misses == len(set().union(*closures)) < sum(map(len, closures))
+
+
 def test_every_stage_of_photostock_has_a_version_of_its_own():
     """The closure of a stage reaches the code it stands on."""
     from trainworks import manifest
