@@ -38,7 +38,8 @@ def test_all_ranks_work_together_and_are_heard(tmp_path, caplog):
         ranks.launch(2, toy_ranks.write_number, tmp_path, scratch=tmp_path, share=shared.append)
     assert [(tmp_path / str(number)).read_text() for number in range(2)] == ["1", "1"]
     assert shared == [tmp_path / "0"]
-    assert [(record.name, record.getMessage()) for record in caplog.records] == [("trainworks.toy", "said by rank 0")]
+    heard = [(record.name, record.getMessage()) for record in caplog.records if record.name.startswith("trainworks")]
+    assert heard == [("trainworks.toy", "said by rank 0")]  # torch's agent speaks as well, once another launch has set it up
 
 
 @slow

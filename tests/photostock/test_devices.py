@@ -57,12 +57,6 @@ def finetune(untouched, shards, dataset, tmp_path_factory):
     monkeypatch.undo()
 
 
-@pytest.fixture(scope="module")
-def two(finetune):
-    """Trained on two devices."""
-    return finetune("two", devices=2)
-
-
 def weights(folder):
     """All of a checkpoint's, as one vector."""
     return torch.cat([value.float().flatten() for _, value in sorted(load_file(folder / "weights.safetensors").items())])
@@ -89,22 +83,11 @@ def test_two_ranks_have_the_loss_and_gradients_of_one_with_the_joined_batch(tmp_
             assert all(torch.equal(rank[name], both[0][name]) for name in rank)
 
 
-def test_two_devices_train_what_one_does(untouched, finetune, two):
-    """Through a thaw, every loss, the average and the mixture: what differs is small beside what was learned."""
+def test_two_devices_train_what_one_does_even_when_stopped(untouched, finetune, caplog):
+    """SIGTERM comes while they train: a checkpoint within seconds, and a retry goes on from there. Through a thaw, every loss, the
+    average and the mixture, what then differs from one device is small beside what was learned."""
     one = finetune("one")
-    start, single, double = (weights(folder) for folder in (untouched, one, two))
-    apart = float((double - single).norm() / (single - start).norm())
-    print(f"weights of two devices: {apart:.1e} of the way that training went apart from those of one")
-    assert apart < 0.01
-    for alone, together in zip(history(one)[1:], history(two)[1:], strict=True):
-        for name in ("train_loss", "val_loss"):
-            assert together[name] == pytest.approx(alone[name], rel=1e-3)
-    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
-
-
-def test_sigterm_stops_both_at_one_step_and_a_retry_goes_on(finetune, two, caplog):
-    """To this process, while its ranks train: a checkpoint within seconds, and then the very weights of a run that was not stopped."""
-    resume = two.parent / "stopped" / "resume"
+    resume = one.parent / "two" / "resume"
     sent = []
 
     def stop():
@@ -117,17 +100,24 @@ def test_sigterm_stops_both_at_one_step_and_a_retry_goes_on(finetune, two, caplo
     try:
         threading.Thread(target=stop, daemon=True).start()
         with pytest.raises(Interrupted, match="run it again"):
-            finetune("stopped", devices=2)
+            finetune("two", devices=2)
         print(f"SIGTERM to the end of all ranks: {time.monotonic() - sent[0]:.1f} s")
         assert time.monotonic() - sent[0] < 60
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert list(resume.glob("*.ckpt")) and not (resume.parent / "weights.safetensors").exists()
+    assert not (resume.parent / "weights.safetensors").exists()
     with caplog.at_level("INFO", "trainworks"):
-        again = finetune("stopped", devices=2)
+        two = finetune("two", devices=2)
     assert any("goes on from" in message for message in caplog.messages)
-    assert manifest.sha256(again / "weights.safetensors") == manifest.sha256(two / "weights.safetensors")
-    assert history(again) == history(two)
+
+    start, single, double = (weights(folder) for folder in (untouched, one, two))
+    apart = float((double - single).norm() / (single - start).norm())
+    print(f"weights of two devices: {apart:.1e} of the way that training went apart from those of one")
+    assert apart < 0.001
+    for alone, together in zip(history(one)[1:], history(two)[1:], strict=True):
+        for name in ("train_loss", "val_loss"):
+            assert together[name] == pytest.approx(alone[name], rel=1e-4)
+    assert {path.name for path in two.iterdir()} == {path.name for path in one.iterdir()}
 
 
 def test_batch_norm_that_learns_is_refused_without_gpus(finetune):
