@@ -6,7 +6,6 @@ A bundle may hold ``metrics.json`` (``finetuned`` → what was measured → the 
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -14,7 +13,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from trainworks import manifest, s3
+from trainworks import gates, manifest, release, s3
 from trainworks.errors import IntegrityError
 from trainworks.release import VERSIONS
 from trainworks.report import Table, cell, curves, interval, megabytes, render, seconds
@@ -67,7 +66,7 @@ def table(runs: Sequence[Run]) -> Table:
         *_differing("knob", [run.facts["config"] for run in runs]),
         *_differing("", [{name: str(run.facts.get(name))[:12] for name in ("commit", "data")} for run in runs]),
         *_measured(runs),
-        ["gates", *("hold" if run.facts.get("verdict", {}).get("passed") else "fail" for run in runs)],
+        ["gates", *(gates.in_short(run.facts.get("verdict", {})) for run in runs)],
         ["encoders", *(megabytes(sum(_onnx_sizes(run))) for run in runs)],
     ]
     times = [sum(run.facts["seconds"].values()) if "seconds" in run.facts else None for run in runs]
@@ -179,19 +178,10 @@ def _bundles(place: str) -> list[str]:
     place = place.rstrip("/") or "/"
     if _read(place, manifest.NAME) is not None:
         return [place]
-    versions = place if place.endswith(f"/{VERSIONS}") or place == VERSIONS else f"{place}/{VERSIONS}"
-    if found := [f"{versions}/{name}" for name in _versions(versions)]:
+    target = (place.removesuffix(VERSIONS).rstrip("/") or ".") if place.rpartition("/")[2] == VERSIONS else place
+    if found := [f"{target}/{VERSIONS}/{name}" for name in release.versions(target)]:
         return found
     raise IntegrityError(f"{place}: neither a bundle (it has no {manifest.NAME}) nor a release with {VERSIONS}/; is the path right?")
-
-
-def _versions(place: str) -> list[str]:
-    """The names of the bundles right below *place*, the oldest first; a draft, whose name starts with a dot, is none."""
-    if place.startswith(s3.SCHEME):
-        names: Iterable[str] = (entry.name for entry in s3.listing(place))
-    else:
-        names = (path.relative_to(place).as_posix() for path in Path(place).glob(f"*/{manifest.NAME}"))
-    return sorted(match[1] for name in names if (match := re.fullmatch(rf"([^./][^/]*)/{re.escape(manifest.NAME)}", name)))
 
 
 def _run(place: str) -> Run:

@@ -63,6 +63,15 @@ def why(verdict: Mapping[str, Any]) -> str:
     return "; ".join([words, *(f"gate {row['gate']} holds: {row['note']}" for row in unmeasured)])
 
 
+def in_short(verdict: Mapping[str, Any]) -> str:
+    """``passed``, perhaps with the gates that were waived, or the gates that failed."""
+    rows = verdict.get("gates", ())
+    waived = [row["gate"] for row in rows if row.get("waived") and not row["passed"]]
+    if verdict.get("passed"):
+        return f"passed, waived: {', '.join(waived)}" if waived else "passed"
+    return "failed: " + ", ".join(row["gate"] for row in rows if not row["passed"] and row["gate"] not in waived)
+
+
 def _missed(row: Mapping[str, Any]) -> str:
     waived = " and is waived" if row.get("waived") else ""  # bundles made before there were waivers can be released again
     value = "is not a number" if row["value"] is None else f"is {row['value']:g}, {abs(row['bound'] - row['value']):.3g} off"

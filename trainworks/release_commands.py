@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from trainworks import release
+from trainworks import gates, release
 from trainworks.errors import IntegrityError, ReleaseError
 
 HEAD = ("version", "made (UTC)", "", "gates", "R@10", "seed", "commit")
@@ -51,17 +51,9 @@ def _row(to: str, version: str, pointer: release.Pointer | None) -> list[object]
     reached: dict[str, Any] = next(iter(run.metrics.get("finetuned", {}).values()), {})
     seed = run.facts.get("seed")
     return [
-        *(version, made, mark, _verdict(run.facts.get("verdict", {})), reached.get("R@10")),
+        *(version, made, mark, gates.in_short(run.facts.get("verdict", {})), reached.get("R@10")),
         *(None if seed is None else str(seed), str(run.facts.get("commit"))[:12]),
     ]
-
-
-def _verdict(verdict: dict[str, Any]) -> str:
-    """``passed``, perhaps with the gates that were waived, or the gates that failed."""
-    waived = [row["gate"] for row in verdict.get("gates", ()) if row.get("waived") and not row["passed"]]
-    if verdict.get("passed"):
-        return f"passed, waived: {', '.join(waived)}" if waived else "passed"
-    return "failed: " + ", ".join(row["gate"] for row in verdict.get("gates", ()) if not row["passed"] and row["gate"] not in waived)
 
 
 def _promote(chosen: argparse.Namespace) -> None:
