@@ -81,6 +81,17 @@ def dataset(shards, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def untouched(tmp_path_factory) -> Path:
+    """The pretrained towers at 32 pixels."""
+    from trainworks.photostock import towers  # torch, which most tests go without
+
+    folder = tmp_path_factory.mktemp("untouched")
+    towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), folder)
+    manifest.write(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def s3_server():
     """The address of a real S3 server on loopback."""
     from moto.server import ThreadedMotoServer

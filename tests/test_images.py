@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from trainworks import manifest, sagemaker
-from trainworks.photostock import towers
 from trainworks.photostock.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
@@ -195,11 +194,10 @@ def test_why_it_failed_is_left_for_sagemaker(tree, train, spoil, message):
 
 
 @pytest.fixture
-def filled(tree, shards, dataset):
+def filled(tree, untouched, shards, dataset):
     """The emulated tree with the drawn catalogue in its channels."""
     data = tree / "input" / "data"
-    towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), data / "start")
-    manifest.write(data / "start")
+    shutil.copytree(untouched, data / "start", dirs_exist_ok=True)
     shutil.copytree(dataset, data / "dataset", dirs_exist_ok=True)
     for number, shard in enumerate(shards):
         shutil.copytree(shard, data / "shards" / str(number))

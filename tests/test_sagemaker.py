@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from trainworks import manifest, sagemaker, store
 from trainworks.errors import IntegrityError, TrainingError
-from trainworks.photostock import sagemaker_train, towers
+from trainworks.photostock import sagemaker_train
 from trainworks.photostock.config import Pairs, Precision, TrainConfig
 from trainworks.sagemaker import Deployment, Job
 
@@ -320,7 +320,7 @@ def test_a_deployment_lacks_nothing(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Lightning's and timm's own
-def test_sagemaker_trains_what_the_workflow_would(serve, shards, dataset, tmp_path, monkeypatch):
+def test_sagemaker_trains_what_the_workflow_would(untouched, serve, shards, dataset, tmp_path, monkeypatch):
     """The real program on the drawn catalogue: the same folder, bit for bit, as training here; its metrics are read."""
     for name, value in SETTINGS.items():
         monkeypatch.setenv(f"TRAINWORKS_SAGEMAKER_{name}", value)
@@ -329,11 +329,9 @@ def test_sagemaker_trains_what_the_workflow_would(serve, shards, dataset, tmp_pa
     fake = serve(str(ROOT / "images" / "train"))
     config = TrainConfig(image="squash(32)", tune="logit_scale=1, *.head=1, *=0", epochs=2, batch_size=16, learning_rate=0.01)
     monkeypatch.setattr(store, "root", lambda: tmp_path)
-    untouched, here, there = (tmp_path / name for name in ("untouched", "here", "there"))
-    for path in (untouched, here, there):
+    here, there = (tmp_path / name for name in ("here", "there"))
+    for path in (here, there):
         path.mkdir()
-    towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), untouched)
-    manifest.write(untouched)
 
     sagemaker_train.submit(untouched, dataset, shards, config, there, timedelta(hours=1))
 

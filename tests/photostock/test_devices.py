@@ -11,9 +11,9 @@ import torch
 import toy_steps
 from safetensors.torch import load_file
 
-from trainworks import manifest, ranks
+from trainworks import ranks
 from trainworks.errors import Interrupted
-from trainworks.photostock import towers, train
+from trainworks.photostock import train
 from trainworks.photostock.config import TrainConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Lightning's and timm's own
@@ -29,15 +29,6 @@ KNOBS = {
     "learning_rate": 0.003,
 }
 """All that learns without dropout: a part that thaws later, every loss, averaged weights."""
-
-
-@pytest.fixture(scope="module")
-def untouched(tmp_path_factory):
-    """The pretrained towers at 32 pixels."""
-    folder = tmp_path_factory.mktemp("untouched")
-    towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), folder)
-    manifest.write(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

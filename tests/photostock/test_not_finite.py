@@ -2,12 +2,11 @@
 
 import logging
 import math
-from pathlib import Path
 
 import pytest
 import torch
 
-from trainworks import checkpoints, manifest
+from trainworks import checkpoints
 from trainworks.errors import TrainingError
 from trainworks.photostock import towers, train
 from trainworks.photostock.config import TrainConfig
@@ -19,14 +18,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Lightni
 KNOBS = {"image": "squash(32)", "average": "", "tune": "logit_scale=1, *.head=1, *=0", "epochs": 2, "batch_size": 16, "learning_rate": 0.01}
 STEP = 5
 """In the second epoch of four steps each."""
-
-
-@pytest.fixture(scope="module")
-def untouched(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("untouched")
-    towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), folder)
-    manifest.write(folder)
-    return folder
 
 
 def poison(monkeypatch, fault: str) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from trainworks import checkpoints, manifest
-from trainworks.photostock import towers
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Lightning's and timm's own
 
@@ -31,13 +30,9 @@ KILLED, STOPPED = -9, 128 + 15
 
 
 @pytest.fixture(scope="module")
-def trainings(shards, dataset, tmp_path_factory):
+def trainings(untouched, shards, dataset, tmp_path_factory):
     """Run ``toy_training``: for each of *runs*, (die, out, resume), the exit status; and the folder with what they made."""
     base = tmp_path_factory.mktemp("resume")
-    untouched = base / "untouched"
-    untouched.mkdir()
-    towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), untouched)
-    manifest.write(untouched)
     inputs = {"untouched": str(untouched), "dataset": str(dataset), "shards": [str(shard) for shard in shards]}
 
     def trainings(name, knobs, *runs):

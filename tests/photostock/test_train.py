@@ -20,15 +20,6 @@ KNOBS = {"image": "squash(32)", "average": "", "tune": "logit_scale=1, *.head=1,
 
 
 @pytest.fixture(scope="module")
-def untouched(tmp_path_factory):
-    """The pretrained towers at 32 pixels."""
-    folder = tmp_path_factory.mktemp("untouched")
-    towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), folder)
-    manifest.write(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def run(untouched, shards, dataset, tmp_path_factory):
     """Fine-tune on the drawn catalogue with these knobs changed; gives the checkpoint folder."""
     monkeypatch = pytest.MonkeyPatch()
