@@ -20,10 +20,10 @@ TOLERANCE = 1e-5
 PARITY_BATCHES = (1, 2, 3, 8)
 
 
-def export(encoder, example, path: Path, input_name: str, output_name: str) -> None:
-    """Write the torch module *encoder* to *path*, with a dynamic batch.
+def export(encoder, example, path: Path, input_name: str, output_name: str, longest: int | None = None) -> None:
+    """Write the torch module *encoder* to *path*, with a dynamic batch and, if *longest* is given, rows of any length up to that.
 
-    *example* is a tensor with a batch of two: one would be burnt in as a constant.
+    *example* is a tensor with a batch of two, shorter than *longest*: one row, or the longest, would be burnt in as a constant.
     """
     import torch
 
@@ -31,11 +31,14 @@ def export(encoder, example, path: Path, input_name: str, output_name: str) -> N
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # its constant folding warns of what it leaves unfolded
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter deprecates its own parts
+        dynamic = {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)}
+        if longest:
+            dynamic[1] = torch.export.Dim("length", min=2, max=longest)
         program = torch.onnx.export(
             encoder,
             (example,),
             dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)},),
+            dynamic_shapes=(dynamic,),
             opset_version=OPSET,
             input_names=[input_name],
             output_names=[output_name],
@@ -64,9 +67,10 @@ def _no_advice(record: logging.LogRecord) -> bool:
     return "pre-processing before quantization" not in record.getMessage()
 
 
-def check_parity(path: Path, inputs: np.ndarray, expected: np.ndarray) -> dict:
+def check_parity(path: Path, inputs: np.ndarray, expected: np.ndarray, lengths: np.ndarray | None = None) -> dict:
     """Compare the encoder in *path* with *expected* (n, D) on *inputs* (n, …), in batches of several sizes.
 
+    *lengths* (n,) are the columns of every row that are read: each batch is then cut to the longest of its own, as serving cuts it.
     Runs in a child process: a graph that crashes the runtime must not take the pipeline with it.
 
     Returns:
@@ -77,7 +81,8 @@ def check_parity(path: Path, inputs: np.ndarray, expected: np.ndarray) -> dict:
     """
     with tempfile.TemporaryDirectory() as folder:
         example = Path(folder) / "example.npz"
-        np.savez(example, inputs=inputs, expected=expected)
+        lengths = np.full(len(inputs), inputs.shape[1]) if lengths is None else lengths
+        np.savez(example, inputs=inputs, expected=expected, lengths=lengths)
         child = subprocess.run([sys.executable, "-m", "trainworks.onnx", path, example], capture_output=True, text=True, check=False)
     if child.returncode:
         raise ParityError(f"{path.name}: onnxruntime ended with {child.returncode} on this graph: {child.stderr.strip()[-500:]}")
@@ -95,10 +100,11 @@ def _differences(path: str, example: str) -> dict:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     with np.load(example) as arrays:
-        inputs, expected = arrays["inputs"], arrays["expected"]
+        inputs, expected, lengths = arrays["inputs"], arrays["expected"], arrays["lengths"]
     by_batch = {}
     for size in PARITY_BATCHES:
-        got = np.concatenate([session.run(None, {name: inputs[k : k + size]})[0] for k in range(0, len(inputs), size)])
+        batches = [slice(start, start + size) for start in range(0, len(inputs), size)]
+        got = np.concatenate([session.run(None, {name: inputs[rows, : lengths[rows].max()]})[0] for rows in batches])
         by_batch[size] = float(np.abs(got - expected).max())
     worst = max(by_batch.values()) if np.isfinite(list(by_batch.values())).all() else float("nan")
     return {"max_abs": worst, "by_batch": by_batch}

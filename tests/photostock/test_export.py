@@ -15,6 +15,7 @@ from trainworks.photostock import evaluate, towers
 from trainworks.photostock.export import export
 from trainworks.photostock.pixels import normalise, open_rgb
 from trainworks.photostock.search import Encoders
+from trainworks.photostock.tokens import Tokenizer
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the exporter's and timm's own
 
@@ -99,6 +100,34 @@ def test_a_changed_weight_is_a_parity_error(encoders, tmp_path):
     right = onnxruntime.InferenceSession(path).run(None, {"pixels": pixels})[0]
     with pytest.raises(ParityError, match=r"image_encoder.onnx: differs from torch by .*, allowed 1e-05; by batch size"):
         onnx.check_parity(tmp_path / "image_encoder.onnx", pixels, right)
+
+
+def test_a_text_encoder_reads_no_padding_and_no_neighbour(encoders):
+    """One text alone, beside a long one, and padded by hand to the context: the same vector; the graph takes any of these lengths."""
+    served, long = Encoders.load(encoders), "a very long text about " + "nothing " * 40
+    (alone,), beside = served.texts(["red car"]), served.texts([long, "red car"])[1]
+    padded = Tokenizer(encoders / "tokenizer.json")(["red car"])
+    session = onnxruntime.InferenceSession(encoders / "text_encoder.onnx")
+    assert session.get_inputs()[0].shape == ["batch", "length"]
+    (whole,) = session.run(None, {"input_ids": padded})[0]
+    assert padded.shape == (1, 32)
+    assert np.abs(alone - beside).max() <= 1e-6
+    assert np.abs(alone - whole).max() <= 1e-6
+
+
+def test_an_encoder_that_reads_what_is_cut_off_is_a_parity_error(tmp_path):
+    """A graph that takes any length, but whose answer depends on the padding, must not be cut."""
+
+    class Mean(torch.nn.Module):
+        def forward(self, ids):
+            return ids.float().mean(1, keepdim=True)
+
+    ids = torch.tensor([[3, 4, 0, 0, 0, 0], [5, 6, 7, 0, 0, 0]])
+    onnx.export(Mean(), ids[:, :3], tmp_path / "mean.onnx", "ids", "means", longest=6)
+    expected = Mean()(ids).numpy()
+    onnx.check_parity(tmp_path / "mean.onnx", ids.numpy(), expected)
+    with pytest.raises(ParityError, match=r"mean.onnx: differs from torch by 3\.00e\+00"):
+        onnx.check_parity(tmp_path / "mean.onnx", ids.numpy(), expected, lengths=np.array([2, 3]))
 
 
 def test_a_graph_that_kills_the_runtime_is_a_parity_error(tmp_path):

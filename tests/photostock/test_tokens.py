@@ -38,6 +38,12 @@ def test_texts_become_rows_of_ids(tokenizer):
     assert tokenizer.context_length == 6
 
 
+def test_rows_may_end_where_the_longest_does(tokenizer):
+    """For encoders that read no padding; a row has at least one column."""
+    assert tokenizer(["red bicycle red", "blue"], trimmed=True).tolist() == [[2, 3, 2], [UNKNOWN, 0, 0]]
+    assert tokenizer(["", ""], trimmed=True).tolist() == [[PAD], [PAD]]
+
+
 def test_an_empty_text_is_a_row_of_padding(tokenizer):
     """A picture without a caption is no error."""
     assert tokenizer([""]).tolist() == [[PAD] * 6]

@@ -9,7 +9,7 @@ import torch
 from torch.nn import Module
 
 from trainworks import onnx
-from trainworks.photostock import catalogue, towers
+from trainworks.photostock import catalogue, towers, trim
 from trainworks.photostock.pixels import Preprocessing, normalise, open_rgb
 from trainworks.photostock.text import Prompt
 
@@ -30,18 +30,20 @@ def export(checkpoint: Path, prompt: str, image: str, out: Path) -> None:
     model.model.eval()
     preprocessing = Preprocessing(image)
     model.tokenizer.save(str(out / "tokenizer.json"))
-    pixels, ids = _examples(model, preprocessing, Prompt(prompt))
+    pixels, ids, lengths = _examples(model, preprocessing, Prompt(prompt))
+    trims = trim.ignores_padding(model.model)
     parity = {}
-    for name, encoder, inputs, given in (
-        ("image_encoder", _ImageEncoder(model.model), pixels, "pixels"),
-        ("text_encoder", _TextEncoder(model.model), ids, "input_ids"),
+    for name, encoder, inputs, given, read in (
+        ("image_encoder", _ImageEncoder(model.model), pixels, "pixels", None),
+        ("text_encoder", trim.TextEncoder(model.model), ids, "input_ids", lengths if trims else None),
     ):
         path = out / f"{name}.onnx"
         tensor = torch.from_numpy(inputs)
         with torch.no_grad():
             expected = encoder(tensor).numpy()
-        onnx.export(encoder, tensor[:2], path, given, name.replace("encoder", "embeds"))
-        parity[name] = onnx.check_parity(path, inputs, expected)
+        example, longest = (tensor[:2], None) if read is None else (tensor[:2, : model.context_length // 2], model.context_length)
+        onnx.export(encoder, example, path, given, name.replace("encoder", "embeds"), longest)
+        parity[name] = onnx.check_parity(path, inputs, expected, read)
         onnx.quantise(path, out / f"{name}.int8.onnx")
     inference = {
         "schema": SCHEMA,
@@ -58,13 +60,14 @@ def export(checkpoint: Path, prompt: str, image: str, out: Path) -> None:
     (out / "parity.json").write_text(json.dumps(parity, indent=1) + "\n")
 
 
-def _examples(model: towers.Towers, preprocessing: Preprocessing, prompt: Prompt) -> tuple[np.ndarray, np.ndarray]:
-    """Real inputs from the embedded sample: pixels (n, 3, size, size) and ids (n, context)."""
+def _examples(model: towers.Towers, preprocessing: Preprocessing, prompt: Prompt) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Real inputs from the embedded sample: pixels (n, 3, size, size), ids (n, context), and how many of them are no padding (n,)."""
     sample = catalogue.read("sample")
     rows = [row for row in sample.table.slice(0, 4 * EXAMPLES).to_pylist() if not row["rejected"]][:EXAMPLES]
     pixels = np.stack([preprocessing.apply(open_rgb(sample.root / row["image"])) for row in rows])
-    ids = [encoding.ids for encoding in model.tokenizer.encode_batch([prompt.render(row) for row in rows])]
-    return normalise(pixels, model.mean, model.std), np.array(ids, np.int64)
+    tokens = model.tokenizer.encode_batch([prompt.render(row) for row in rows])
+    ids, lengths = np.array([text.ids for text in tokens], np.int64), np.array([sum(text.attention_mask) for text in tokens])
+    return normalise(pixels, model.mean, model.std), ids, lengths
 
 
 class _ImageEncoder(Module):
@@ -74,12 +77,3 @@ class _ImageEncoder(Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.model.encode_image(pixels, normalize=True)
-
-
-class _TextEncoder(Module):
-    def __init__(self, model: Any):
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        return self.model.encode_text(input_ids, normalize=True)

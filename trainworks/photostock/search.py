@@ -25,6 +25,9 @@ from trainworks.release import POINTER, VERSIONS, Pointer
 SCHEMA = 1
 """Version of ``inference.json`` that this code reads."""
 
+ANY_LENGTH = "length"
+"""What a text encoder that reads no padding calls the number of its tokens."""
+
 BATCH = 32
 """Most pictures or texts an encoder sees at once: bounds memory whatever the caller brings."""
 
@@ -66,8 +69,9 @@ class Encoders:
         self._image_encoder = _Encoder(folder, "image_encoder", files, int8)
         self._text_encoder = _Encoder(folder, "text_encoder", files, int8)
         side, length = self._preprocessing.size, int(self.inference["context_length"])
-        self._image_encoder.require((3, side, side), self.dim)
-        self._text_encoder.require((length,), self.dim)
+        self._image_encoder.require([3, side, side], self.dim)
+        self._trims = self._text_encoder.takes == [ANY_LENGTH]
+        self._text_encoder.require([ANY_LENGTH if self._trims else length], self.dim)
         if self._tokenizer.context_length != length:
             raise IntegrityError(f"{folder}: tokenizer.json gives {self._tokenizer.context_length} tokens, inference.json says {length}")
 
@@ -81,7 +85,7 @@ class Encoders:
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Texts as a user types them → float32 ``(n, dim)``; an empty text is a text."""
-        return self._embed(self._text_encoder, texts, self._tokenizer)
+        return self._embed(self._text_encoder, texts, self._ids)
 
     def records(self, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Records with any of ``title``, ``description`` and ``tags``, by the bundle's prompt → float32 ``(n, dim)``."""
@@ -105,6 +109,9 @@ class Encoders:
         pixels = np.stack([self._preprocessing.apply(open_rgb(picture)) for picture in pictures])
         return normalise(pixels, self.inference["mean"], self.inference["std"])
 
+    def _ids(self, texts: Sequence[str]) -> np.ndarray:
+        return self._tokenizer(texts, trimmed=self._trims)
+
 
 class _Encoder:
     """One ONNX graph: an array in, embeddings out."""
@@ -118,15 +125,16 @@ class _Encoder:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0]
+        self.takes = self._input.shape[1:]
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         return self._session.run(None, {self._input.name: batch})[0]
 
-    def require(self, shape: tuple[int, ...], dim: int) -> None:
+    def require(self, shape: list[Any], dim: int) -> None:
         """Refuse a graph that does not take and give what ``inference.json`` says."""
-        takes, gives = self._input.shape[1:], self._session.get_outputs()[0].shape[1:]
-        if takes != list(shape) or gives != [dim]:
-            raise IntegrityError(f"{self.path}: takes {takes} and gives {gives} per input, inference.json says {list(shape)} and {[dim]}")
+        gives = self._session.get_outputs()[0].shape[1:]
+        if self.takes != shape or gives != [dim]:
+            raise IntegrityError(f"{self.path}: takes {self.takes} and gives {gives} per input, inference.json says {shape} and {[dim]}")
 
 
 def _inference(folder: Path, files: Mapping[str, Any]) -> Mapping[str, Any]:

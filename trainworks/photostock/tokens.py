@@ -28,7 +28,8 @@ class Tokenizer:
         self.context_length: int = pads
         """Tokens per text, padding included."""
 
-    def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts → int64 ``(n, context_length)``; an empty text is a row like any other."""
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-        return np.array(ids, np.int64).reshape(len(ids), self.context_length)
+    def __call__(self, texts: Sequence[str], *, trimmed: bool = False) -> np.ndarray:
+        """Texts → int64 ``(n, context_length)``, or *trimmed* to the longest of them; an empty text is a row like any other."""
+        found = self._tokenizer.encode_batch(list(texts))
+        ids = np.array([encoding.ids for encoding in found], np.int64).reshape(len(found), self.context_length)
+        return ids[:, : max([1, *(sum(encoding.attention_mask) for encoding in found)])] if trimmed else ids
