@@ -64,13 +64,16 @@ class Inputs:
         return locked.image_features(self.model, self._pixels(self.rows[split], split), self._autocast())
 
     def _encode(self, with_tags: bool) -> data.Encode:
-        if self.config.augment_text.strip() not in ("", "sample_field") or not self._is_locked("text"):
+        augment = self.config.augment_text.strip()
+        if augment not in ("", "sample_field") or not self._is_locked("text"):
             return data.tokens(self.model.tokenizer)
-        texts = {text for said in self.rows["train"]["texts"] for text in said} | set(self.rows["val"]["caption"])
-        if with_tags:
-            texts |= {tag for tags in self.rows["train"]["tags"] for tag in tags}
+        train = self.rows["train"]
+        texts, name = {*train["caption"], *self.rows["val"]["caption"]}, "text"
+        for wanted, column in ((bool(augment), "texts"), (with_tags, "tags")):
+            if wanted:
+                texts.update(text for said in train[column] for text in said)
+                name += f"-{column}"
         ordered = sorted(texts, key=lambda text: (len(text), text))  # of like length, so that little padding is computed
-        name = "tags" if with_tags else "text"
         return data.looked_up(ordered, self._kept(name, lambda: locked.text_features(self.model, ordered, self._autocast())))
 
     def _is_locked(self, tower: str) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from trainworks.photostock import trim
-from trainworks.photostock.towers import Towers
+from trainworks.photostock.towers import Towers, normalise
 
 BATCH = 64
 
@@ -36,11 +36,11 @@ def project(model: Any, tower: str, features_BF: Tensor) -> Tensor:
 
 def image_features(towers: Towers, pixels: np.ndarray, autocast: torch.autocast) -> np.ndarray:
     """float32 (n, F) of uint8 *pixels* (n, size, size, 3), in their order."""
-    mean, std = (torch.tensor(value, device=device()).view(3, 1, 1) for value in (towers.mean, towers.std))
+    mean, std = (torch.tensor(value, device=device()) for value in (towers.mean, towers.std))
 
     def encode(rows: slice) -> Tensor:
-        batch = torch.from_numpy(np.ascontiguousarray(pixels[rows])).to(device()).permute(0, 3, 1, 2)
-        return towers.model.encode_image((batch.float() / 255 - mean) / std)
+        batch = torch.from_numpy(np.ascontiguousarray(pixels[rows])).to(device())
+        return towers.model.encode_image(normalise(batch, mean, std))
 
     return _features(towers.model, "image", encode, len(pixels), autocast)
 

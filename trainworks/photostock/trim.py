@@ -13,7 +13,7 @@ from torch.nn import Module
 
 END_POOLS = ("argmax", "eos")
 
-BUCKETS, SMALLEST = 4, 8
+BUCKETS, SMALLEST = 4, 32
 """Parts of a batch, shortest texts first, and the least in a part. Each is read as far as its own longest, which halves the work."""
 
 
