@@ -5,21 +5,11 @@ What differs between clusters comes from the environment of ``pyflyte register``
 """
 
 import os
+from functools import cached_property
 
 from flytekit import PodTemplate, Resources
 from flytekit.extras import accelerators
 from flytekit.extras.accelerators import GPUAccelerator
-from kubernetes.client import (
-    V1Container,
-    V1ContainerPort,
-    V1EmptyDirVolumeSource,
-    V1EnvVar,
-    V1PodSpec,
-    V1ResourceRequirements,
-    V1Toleration,
-    V1Volume,
-    V1VolumeMount,
-)
 
 CPU = "{{.image.cpu.fqn}}:{{.image.cpu.version}}"
 GPU = "{{.image.gpu.fqn}}:{{.image.gpu.version}}"
@@ -71,35 +61,41 @@ def notified() -> list[str]:
     return os.environ.get("TRAINWORKS_NOTIFY", "photostock@example.com").split(",")
 
 
-def gpu_pod() -> PodTemplate:
+class GpuPod(PodTemplate):
     """A pod with shared memory, leave to run on GPU nodes, and TensorBoard on port 6006 beside the task.
 
     ``kubectl port-forward POD 6006`` shows the curves while they grow. A ``PodTemplate`` and not the ``Pod`` of
     flytekitplugins-pod: it is what that plugin's own warning asks for.
     Spot nodes are the cluster's to choose: Flyte puts its own tolerations on interruptible tasks, but for the last attempt.
     """
-    # The whole folder: below a mount point of TensorBoard's alone, the task's user could not make its other folders.
-    artifacts = V1VolumeMount(name="artifacts", mount_path=ARTIFACTS)
-    return PodTemplate(
-        pod_spec=V1PodSpec(
-            containers=[
-                V1Container(name="primary", volume_mounts=[artifacts, V1VolumeMount(name="shared-memory", mount_path="/dev/shm")]),
-                V1Container(
-                    name="tensorboard",
-                    image=GPU,  # is on the node already
-                    command=["tensorboard", "--bind_all", "--port", "6006", "--logdir", f"{ARTIFACTS}/tensorboard"],
-                    # The image says "all", which some container runtimes take for a request of every GPU.
-                    env=[V1EnvVar(name="NVIDIA_VISIBLE_DEVICES", value="void")],
-                    ports=[V1ContainerPort(container_port=6006)],
-                    resources=V1ResourceRequirements(requests={"cpu": "250m", "memory": "512Mi"}, limits={"memory": "2Gi"}),
-                    volume_mounts=[V1VolumeMount(name="artifacts", mount_path=ARTIFACTS, read_only=True)],
-                ),
-            ],
-            tolerations=[V1Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")],
+
+    def __init__(self) -> None:
+        """Nothing is made before somebody serialises it: ``kubernetes`` takes half as long to import as all of flytekit."""
+
+    @cached_property
+    def pod_spec(self):  # type: ignore[override]
+        """The ``V1PodSpec``."""
+        from kubernetes import client as k8s
+
+        # The whole folder: below a mount point of TensorBoard's alone, the task's user could not make its other folders.
+        artifacts = k8s.V1VolumeMount(name="artifacts", mount_path=ARTIFACTS)
+        shared_memory = k8s.V1VolumeMount(name="shared-memory", mount_path="/dev/shm")
+        tensorboard = k8s.V1Container(
+            name="tensorboard",
+            image=GPU,  # is on the node already
+            command=["tensorboard", "--bind_all", "--port", "6006", "--logdir", f"{ARTIFACTS}/tensorboard"],
+            # The image says "all", which some container runtimes take for a request of every GPU.
+            env=[k8s.V1EnvVar(name="NVIDIA_VISIBLE_DEVICES", value="void")],
+            ports=[k8s.V1ContainerPort(container_port=6006)],
+            resources=k8s.V1ResourceRequirements(requests={"cpu": "250m", "memory": "512Mi"}, limits={"memory": "2Gi"}),
+            volume_mounts=[k8s.V1VolumeMount(name="artifacts", mount_path=ARTIFACTS, read_only=True)],
+        )
+        return k8s.V1PodSpec(
+            containers=[k8s.V1Container(name="primary", volume_mounts=[artifacts, shared_memory]), tensorboard],
+            tolerations=[k8s.V1Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")],
             volumes=[
-                V1Volume(name="artifacts", empty_dir=V1EmptyDirVolumeSource()),
+                k8s.V1Volume(name="artifacts", empty_dir=k8s.V1EmptyDirVolumeSource()),
                 # Kubernetes gives a container 64 MiB; ranks that exchange gradients need more. Bounded by the container's memory alone.
-                V1Volume(name="shared-memory", empty_dir=V1EmptyDirVolumeSource(medium="Memory")),
+                k8s.V1Volume(name="shared-memory", empty_dir=k8s.V1EmptyDirVolumeSource(medium="Memory")),
             ],
         )
-    )

@@ -10,7 +10,7 @@ from flytekit import Deck, task
 from flytekit.types.directory import FlyteDirectory
 
 from tasks.attempts import on_cluster, resumable, retried
-from tasks.deployment import CPU, GPU, LARGE, MEDIUM, SMALL, accelerated, accelerator, gpu_pod, gpus, told
+from tasks.deployment import CPU, GPU, LARGE, MEDIUM, SMALL, GpuPod, accelerated, accelerator, gpus, told
 from tasks.knobs import build, flat
 from tasks.stage import HOURS, Artifact, check_lasting, path, paths, stage, watch
 from trainworks import store
@@ -120,7 +120,7 @@ def curate(shards: list[Artifact], embeddings: list[Artifact], data: DataConfig,
     GPU,
     timeout=DAYS,
     accelerator=accelerator(),
-    pod_template=gpu_pod(),
+    pod_template=GpuPod(),
     interruptible=True,
 )
 def finetune(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:

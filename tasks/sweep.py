@@ -16,7 +16,7 @@ from flytekit.types.directory import FlyteDirectory
 
 from tasks import photostock
 from tasks.attempts import retried
-from tasks.deployment import CPU, GPU, SMALL, accelerated, accelerator, gpu_pod, told
+from tasks.deployment import CPU, GPU, SMALL, GpuPod, accelerated, accelerator, told
 from tasks.knobs import as_dict, build, flat
 from tasks.photostock import DAYS, Checked
 from tasks.stage import HOURS, path, watch
@@ -29,7 +29,7 @@ ON_GPU: dict[str, Any] = {
     "retries": 2,
     "timeout": DAYS,
     "accelerator": accelerator(),
-    "pod_template": gpu_pod(),
+    "pod_template": GpuPod(),
 }
 """What a task that trains needs of a cluster."""
 
