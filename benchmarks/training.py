@@ -90,7 +90,7 @@ def rows(quick: bool) -> Iterator[Row]:
 
 def _steps(quick: bool, where: dict[str, Any]) -> Iterator[Row]:
     case = CASES["ViT-S-32-alt, all"]
-    same = {"start": str(started(case["backbone"], case["weights"], case["size"])), "repeats": 1 if quick else 3, "threads": 2, **where}
+    same = {"start": str(started(case["backbone"], case["weights"], case["size"])), "repeats": 1 if quick else 2, "threads": 2, **where}
     plain, *levers = alternate(
         1 if quick else 2, partial(child, step, **same), *(partial(child, step, **same, **o) for o in LEVERS.values())
     )

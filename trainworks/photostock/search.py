@@ -29,7 +29,10 @@ ANY_LENGTH = "length"
 """What a text encoder that reads no padding calls the number of its tokens."""
 
 BATCH = 32
-"""Most pictures or texts an encoder sees at once: bounds memory whatever the caller brings."""
+"""Most pictures an encoder sees at once: bounds memory whatever the caller brings."""
+
+TEXTS = 8
+"""Texts an encoder sees at once, of like length: with more of them padding costs more than larger products gain."""
 
 
 class Encoders:
@@ -66,8 +69,8 @@ class Encoders:
         self._prompt = Prompt(self.inference["prompt"])
         self._preprocessing = Preprocessing(self.inference["image"])
         self._tokenizer = Tokenizer(folder / "tokenizer.json")
-        self._image_encoder = _Encoder(folder, "image_encoder", files, int8)
-        self._text_encoder = _Encoder(folder, "text_encoder", files, int8)
+        self._image_encoder = _Encoder(folder, "image_encoder", BATCH, files, int8)
+        self._text_encoder = _Encoder(folder, "text_encoder", TEXTS, files, int8)
         side, length = self._preprocessing.size, int(self.inference["context_length"])
         self._image_encoder.require([3, side, side], self.dim)
         self._trims = self._text_encoder.takes == [ANY_LENGTH]
@@ -81,11 +84,16 @@ class Encoders:
         Raises:
             DataError: one of them cannot be read; the message says which and why.
         """
+        _require_list(pictures)
         return self._embed(self._image_encoder, pictures, self._pixels)
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Texts as a user types them → float32 ``(n, dim)``; an empty text is a text."""
-        return self._embed(self._text_encoder, texts, self._ids)
+        _require_list(texts)
+        order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
+        result = np.empty((len(texts), self.dim), np.float32)
+        result[order] = self._embed(self._text_encoder, [texts[number] for number in order], self._ids)
+        return result
 
     def records(self, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Records with any of ``title``, ``description`` and ``tags``, by the bundle's prompt → float32 ``(n, dim)``."""
@@ -94,8 +102,6 @@ class Encoders:
         return self.texts([self._prompt.render(record) for record in records])
 
     def _embed(self, encoder: "_Encoder", inputs: Sequence[Any], prepare: Callable[[Sequence[Any]], np.ndarray]) -> np.ndarray:
-        if isinstance(inputs, str | bytes | Path):
-            raise TypeError(f"expected a list of inputs, got one {type(inputs).__name__}")
         result = np.empty((len(inputs), self.dim), np.float32)
         for start in range(0, len(inputs), encoder.batch):
             stop = start + encoder.batch
@@ -113,13 +119,18 @@ class Encoders:
         return self._tokenizer(texts, trimmed=self._trims)
 
 
+def _require_list(inputs: Sequence[Any]) -> None:
+    if isinstance(inputs, str | bytes | Path):
+        raise TypeError(f"expected a list of inputs, got one {type(inputs).__name__}")
+
+
 class _Encoder:
     """One ONNX graph: an array in, embeddings out."""
 
-    def __init__(self, folder: Path, name: str, files: Mapping[str, Any], int8: bool):
+    def __init__(self, folder: Path, name: str, batch: int, files: Mapping[str, Any], int8: bool):
         quantised = int8 and f"{name}.int8.onnx" in files
         self.path = folder / f"{name}{'.int8' if quantised else ''}.onnx"
-        self.batch = 1 if quantised else BATCH
+        self.batch = 1 if quantised else batch
         options = onnxruntime.SessionOptions()
         # Threads that wait would spin: a quarter of the CPU time on two cores, and more where a container may use fewer cores than it sees.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
