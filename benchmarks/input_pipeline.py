@@ -2,9 +2,9 @@
 
 The peer is what ``open_clip_train`` builds: a tar of the same JPEGs and captions through webdataset, decoded by Pillow, open_clip's
 training transform (``RandomResizedCrop(224, scale=(0.9, 1.0))``, tensor, normalise), its tokenizer, batches of 32. Ours crops from its
-array of decoded 224-pixel squares by ``random_resized_crop(0.9, 1.0)``, tokenises, stacks bytes and normalises by the line of
-code that training uses; one worker and one thread each. The array is made once per training; the second row adds that to twelve epochs, the default.
-Ours resizes bilinearly, the peer bicubically.
+array of decoded 224-pixel squares by ``random_resized_crop(0.9, 1.0)``, tokenises, stacks bytes and normalises by the line of code that
+training uses; one worker and one thread each. The array is made once per training; the second row adds that to twelve epochs, the
+default. Ours resizes bilinearly, the peer bicubically.
 """
 
 import tarfile

@@ -2,8 +2,9 @@
 
 Fair because all three find exactly the pairs within 4 bits of 64, on the same hashes and one thread: uniform ones, in which every tenth
 is a near copy of another; "2 % identical" gives one hash in fifty to pictures that are all alike, as flat grounds are. Ours goes on to
-join pairs into clusters and finds the one picture that stays for each of the others. The exhaustive peers cost the same per query whatever the query, so they are timed on as many as the row says
-and scaled to all; that faiss finds the same clusters is checked on the smallest set in full.
+join pairs into clusters and finds the one picture that stays for each of the others. The exhaustive peers cost the same per query
+whatever the query, so they are timed on as many as the row says and scaled to all; that faiss finds the same clusters is checked on the
+smallest set in full.
 """
 
 from collections.abc import Iterator
