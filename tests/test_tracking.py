@@ -33,9 +33,23 @@ def events(folder):
     return found
 
 
-def test_tensorboard_has_scalars_pictures_and_knobs(tmp_path):
+@pytest.fixture
+def loggers():
+    """What `tracking.loggers` gives; TensorBoard's writers are closed at the end, before their folders go."""
+    opened = []
+
+    def loggers(*arguments):
+        opened.append(found := tracking.loggers(*arguments))
+        return found
+
+    yield loggers
+    for board, *_ in opened:
+        board.finalize("success")
+
+
+def test_tensorboard_has_scalars_pictures_and_knobs(tmp_path, loggers):
     """The knobs are hyper-parameters from the start, without a made-up metric; scalars and one grid of pictures follow."""
-    found = tracking.loggers(tmp_path, "a run", KNOBS)
+    found = loggers(tmp_path, "a run", KNOBS)
     assert events(tmp_path).Tags()["scalars"] == []
     found[0].log_metrics({tracking.METRIC: 0.25}, step=3)
     tracking.show(found, "samples", np.full((5, 8, 8, 3), 200, np.uint8), step=0)
@@ -50,19 +64,19 @@ def test_tensorboard_has_scalars_pictures_and_knobs(tmp_path):
     assert [metric.name.tag for metric in table.metric_infos] == [tracking.METRIC]
 
 
-def test_without_the_variable_there_is_only_tensorboard(tmp_path):
+def test_without_the_variable_there_is_only_tensorboard(tmp_path, loggers):
     """MLflow is not even imported."""
-    assert len(tracking.loggers(tmp_path, "a run", KNOBS)) == 1
+    assert len(loggers(tmp_path, "a run", KNOBS)) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # MLflow's own
-def test_mlflow_has_knobs_and_metrics(tmp_path, monkeypatch):
+def test_mlflow_has_knobs_and_metrics(tmp_path, monkeypatch, loggers):
     """Knobs as parameters, metrics by step (R@10 as R_at_10), and a run that is finished."""
     from mlflow import MlflowClient
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    _, mlflow = tracking.loggers(tmp_path / "board", "a run", KNOBS)
+    _, mlflow = loggers(tmp_path / "board", "a run", KNOBS)
     mlflow.log_metrics({tracking.METRIC: 0.25}, step=3)
     mlflow.finalize("success")
     client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
@@ -74,7 +88,7 @@ def test_mlflow_has_knobs_and_metrics(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_server_that_is_down_costs_a_warning(tmp_path, monkeypatch, caplog, capsys):
+def test_a_server_that_is_down_costs_a_warning(tmp_path, monkeypatch, caplog, capsys, loggers):
     """Nobody listens at the port: one warning, soon, without user or password, and logging goes on as if nothing were."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -83,7 +97,7 @@ def test_a_server_that_is_down_costs_a_warning(tmp_path, monkeypatch, caplog, ca
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     start = time.monotonic()
     with caplog.at_level(logging.DEBUG):
-        _, mlflow = tracking.loggers(tmp_path, "a run", KNOBS)
+        _, mlflow = loggers(tmp_path, "a run", KNOBS)
         mlflow.log_metrics({"val_loss": 1.0}, step=1)
         mlflow.finalize("success")
     assert time.monotonic() - start < 60
@@ -95,16 +109,16 @@ def test_a_server_that_is_down_costs_a_warning(tmp_path, monkeypatch, caplog, ca
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_store_that_cannot_be_opened_costs_a_warning(tmp_path, monkeypatch, caplog):
+def test_a_store_that_cannot_be_opened_costs_a_warning(tmp_path, monkeypatch, caplog, loggers):
     """A database where there is no folder, or a scheme that nobody knows: TensorBoard is left."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://ada:s3cret@nowhere")
-    assert len(tracking.loggers(tmp_path, "a run", KNOBS)) == 1
+    assert len(loggers(tmp_path, "a run", KNOBS)) == 1
     assert "training goes on" in caplog.text and "s3cret" not in caplog.text
 
 
-def test_mlflow_that_is_not_installed_is_said(tmp_path, monkeypatch):
+def test_mlflow_that_is_not_installed_is_said(tmp_path, monkeypatch, loggers):
     """Who sets the variable is told what to install."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(ModuleNotFoundError, match=r"trainworks\[cloud\]"):
-        tracking.loggers(tmp_path, "a run", KNOBS)
+        loggers(tmp_path, "a run", KNOBS)

@@ -34,13 +34,14 @@ def loggers(logs: Path, run_name: str, knobs: Mapping[str, Any]) -> list[Logger]
     Raises:
         ModuleNotFoundError: ``MLFLOW_TRACKING_URI`` is set and mlflow is not installed.
     """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow = _mlflow(uri, run_name) if uri else None
     board = TensorBoardLogger(logs, name="", version="", default_hp_metric=False)
     _log_knobs(board, knobs)
-    found: list[Logger] = [board]
-    if (uri := os.environ.get("MLFLOW_TRACKING_URI")) and (mlflow := _mlflow(uri, run_name)):
-        mlflow.log_hyperparams(dict(knobs))
-        found.append(mlflow)
-    return found
+    if mlflow is None:
+        return [board]
+    mlflow.log_hyperparams(dict(knobs))
+    return [board, mlflow]
 
 
 def show(loggers: Sequence[Logger], name: str, pixels_NHWC: np.ndarray, step: int) -> None:
