@@ -26,7 +26,7 @@ SECTIONS = (
     "growth",
     "gpu",
 )
-FULL = ("budget",)
+FULL = ("budget", "serving_large")
 """Too long for every run."""
 
 KEPT = Path(__file__).parent / "results.json"
