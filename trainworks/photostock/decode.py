@@ -122,7 +122,7 @@ def _shrunk(image: Image.Image, width: int, height: int, target: tuple[int, int]
     rgb = to_rgb(image)
     if rgb.size != image.size:  # turned by 90°
         width, height, target = height, width, target[::-1]
-    pixels = rgb if rgb.size == target else rgb.resize(target, Image.Resampling.LANCZOS, reducing_gap=GAP)
+    pixels = rgb.resize(target, Image.Resampling.LANCZOS, reducing_gap=GAP)  # a copy if it has that size
     if image.has_transparency_data and pixels.getextrema() == ((255, 255),) * 3:
         raise Rejected("nothing visible", "every pixel is transparent or white")
     pixels.info.clear()

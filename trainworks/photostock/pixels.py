@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from trainworks.errors import DataError, LanguageError
 from trainworks.grammar import Call, calls
@@ -69,7 +69,8 @@ def open_rgb(picture: Picture) -> Image.Image:
         DataError: it cannot be read as a picture; the message says which and why.
     """
     if isinstance(picture, Image.Image):
-        return to_rgb(picture)
+        rgb = to_rgb(picture)
+        return rgb.copy() if rgb is picture else rgb
     name = f"{len(picture)} bytes" if isinstance(picture, bytes) else str(picture)
     try:
         with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
@@ -82,11 +83,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """The first frame of *image* as RGB: turned upright by its EXIF tag, transparency on white, deep grey scaled to 8 bits.
 
     This comes before any resizing, and once: a bare ``convert("RGB")`` turns 16-bit grey white and
-    drawings on transparent ground black. Raises what Pillow raises on a broken file.
+    drawings on transparent ground black. A picture that is all this already comes back itself: to copy one takes as
+    long as to decode it. Raises what Pillow raises on a broken file.
     """
     if image.tell():
         image.seek(0)
-    image = ImageOps.exif_transpose(image)
+    image.load()
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
         return _grey(image).convert("RGB")
     if image.has_transparency_data:
@@ -94,7 +98,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         page = Image.new("RGB", drawing.size, "white")
         page.paste(drawing, mask=drawing.getchannel("A"))
         return page
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _grey(image: Image.Image) -> Image.Image:
