@@ -92,11 +92,11 @@ def checkout(tmp_path, monkeypatch):
 
     def git(*arguments):
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
-        return subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     def asked():
         code = "from trainworks import bundle; print(bundle.git_commit())"
-        found = subprocess.run([sys.executable, "-B", "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
+        found = subprocess.run([sys.executable, "-B", "-c", code], cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True)
         return found.stdout.strip()
 
     git("init", "--quiet")

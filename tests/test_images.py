@@ -109,7 +109,7 @@ def test_the_workflow_loads_from_what_the_image_holds(name, tmp_path):
     assert environment["TRAINWORKS_COMMIT"] == "${TRAINWORKS_COMMIT}"
     code = "import workflows.photostock, trainworks.bundle as b; print(b.__file__, b.git_commit())"
     variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(work), "TRAINWORKS_COMMIT": "abc"}
-    done = subprocess.run([sys.executable, "-P", "-c", code], cwd="/", env=variables, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd="/", env=variables, stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.split() == [str(work / "trainworks" / "bundle.py"), "abc"]
 
 

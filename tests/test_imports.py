@@ -71,7 +71,7 @@ def test_tasks_import_stages_inside_their_body(path):
 def modules_loaded_by(statement: str) -> set[str]:
     """Top-level packages in memory after *statement* in a fresh process."""
     code = f"{statement}\nimport sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
-    return set(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+    return set(subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split())
 
 
 def test_listing_the_workflow_needs_no_torch():

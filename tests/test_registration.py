@@ -90,7 +90,7 @@ def test_finetuning_gets_as_many_gpus_as_the_registration_says():
         "print(json.dumps([[r.cpu, r.mem, r.gpu] for r in asked] + [t.environment for t in (photostock.check, sweep.search)]))"
     )
     environment = {**os.environ, "TRAINWORKS_GPUS": "4"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     told = {"TRAINWORKS_GPUS": "4"}
     assert json.loads(done.stdout) == [["32", "128Gi", "4"], ["32", "128Gi", "4"], told, told]
 

@@ -116,7 +116,7 @@ def seen(tmp_path_factory) -> dict:
             table = csv.DictWriter(file, ["image", "title"])
             table.writeheader()
             table.writerows(some)
-    done = subprocess.run([sys.executable, "-c", CHILD, base], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", CHILD, base], stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[2])
     return json.loads(done.stdout.splitlines()[-1]) | {"base": str(base)}
 
 

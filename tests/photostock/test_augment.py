@@ -136,7 +136,7 @@ def test_parsing_needs_no_torch():
     code = (
         f"from trainworks.photostock.augment import Augmentation; Augmentation({EVERYTHING!r}); import sys; print('torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout == "False\n"
 
 
 @pytest.mark.parametrize(

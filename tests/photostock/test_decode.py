@@ -237,7 +237,7 @@ except Rejected as rejection:
     print(rejection.reason)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
     found, megabytes = done.stdout.split("\n")[:2]
     assert found == "too many pixels" and int(megabytes) < 20
 
@@ -263,8 +263,6 @@ with ThreadPoolExecutor(int(sys.argv[2])) as pool:
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
     counted = os.environ | {"MALLOC_ARENA_MAX": "1"}  # what is in use, not what the allocator keeps ready for each thread
-    one, six = (
-        int(subprocess.run([sys.executable, "-c", script, tmp_path / "large.png", n], env=counted, capture_output=True, check=True).stdout)
-        for n in ("1", "6")
-    )
+    program = [sys.executable, "-c", script, tmp_path / "large.png"]
+    one, six = (int(subprocess.check_output([*program, threads], env=counted)) for threads in ("1", "6"))
     assert six < one + 40

@@ -42,7 +42,7 @@ def trainings(untouched, shards, dataset, tmp_path_factory):
         env = {**os.environ, "PYTHONPATH": str(root), "TRAINWORKS_ARTIFACTS": str(base / "artifacts")}
         program = [sys.executable, str(Path(__file__).with_name("toy_training.py"))]
         task = json.dumps({"inputs": inputs, "knobs": knobs, "runs": wanted})
-        done = subprocess.run([*program, task], env=env, check=True, capture_output=True, text=True)
+        done = subprocess.run([*program, task], env=env, check=True, stdout=subprocess.PIPE, text=True)
         return folder, json.loads(done.stdout.splitlines()[-1])
 
     return trainings

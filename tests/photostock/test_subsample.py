@@ -59,5 +59,5 @@ def test_a_mistake_is_named_with_its_position(text, position, says):
 def test_reading_it_loads_no_packages():
     """Knobs are checked, and workflows wired, where neither tables nor towers are installed."""
     code = "import sys, trainworks.photostock.subsample as s; s.wants_embeddings('contributor(3)'); print(*sys.modules)"
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    loaded = set(subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.split())
     assert not loaded & {"numpy", "pandas", "pyarrow", "torch", "sklearn", "rapidfuzz"}

@@ -61,7 +61,7 @@ def test_a_lost_machine_costs_its_trial_only(nodes):
 def test_listing_the_sweep_needs_no_heavy_package():
     """What pyflyte run --help and register do first."""
     code = "import workflows.sweep, sys; print(*{name.split('.')[0] for name in sys.modules})"
-    loaded = set(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+    loaded = set(subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split())
     assert not loaded & {"torch", "open_clip", "pytorch_lightning", "transformers", "onnxruntime", "matplotlib", "optuna"}
 
 
