@@ -76,7 +76,7 @@ def modules_loaded_by(statement: str) -> set[str]:
 
 def test_listing_the_workflow_needs_no_torch():
     """What pyflyte run --help and register do first."""
-    heavy = {"torch", "open_clip", "pytorch_lightning", "transformers", "onnxruntime", "matplotlib"}
+    heavy = {"torch", "open_clip", "pytorch_lightning", "transformers", "onnxruntime", "matplotlib", "kubernetes"}
     assert not modules_loaded_by("import workflows.photostock") & heavy
 
 

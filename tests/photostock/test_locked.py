@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from trainworks.photostock import locked, towers
+from trainworks.photostock.config import TrainConfig
+from trainworks.photostock.inputs import Inputs
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # open_clip's and timm's own
 
@@ -56,3 +58,15 @@ def test_attention_pooling_is_no_separate_head():
     model = towers.build("RN50", 64).model
     assert not locked.has_separate_head(model, "image")
     assert locked.has_separate_head(model, "text")
+
+
+@pytest.mark.parametrize(("loss", "augment", "columns"), [("clip", "", ()), ("clip", "sample_field", ("texts",)), ("tags", "", ("tags",))])
+def test_only_texts_that_the_recipe_draws_are_made(untouched, shards, dataset, tmp_path, monkeypatch, loss, augment, columns):
+    """Captions of both splits; of training pictures the other texts where a field is drawn, and single tags where the loss asks."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path / "artifacts"))
+    config = TrainConfig(image="squash(32)", loss=loss, augment_text=augment, tune="*.head=1, *=0", batch_size=16)
+    inputs = Inputs(towers.read(untouched), untouched, dataset, shards, config, tmp_path)
+    train, val = inputs.rows["train"], inputs.rows["val"]
+    said = {*train["caption"], *val["caption"], *(text for column in columns for texts in train[column] for text in texts)}
+    (features,) = (tmp_path / "artifacts").rglob("*-text*/**/features.npy")
+    assert len(np.load(features)) == len(said)

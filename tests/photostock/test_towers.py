@@ -44,6 +44,16 @@ def test_a_checkpoint_is_read_back_as_it_was_saved(tmp_path):
     assert (read.backbone, read.size, read.mean, read.std) == (saved.backbone, saved.size, saved.mean, saved.std)
 
 
+@given(count=st.integers(1, 3), size=st.integers(1, 9), seed=st.integers(0, 9))
+def test_training_normalises_as_serving_does(count, size, seed):
+    """The same planes from the same bytes, each channel by its own constants; in memory channels stay last."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
+    mean, std = (0.48, 0.45, 0.4), (0.26, 0.27, 0.3)
+    found = towers.normalise(torch.from_numpy(pixels), torch.tensor(mean), torch.tensor(std))
+    np.testing.assert_allclose(found.numpy(), normalise(pixels, mean, std), atol=1e-6)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
 @torch.no_grad()
 def test_the_offline_towers_agree_before_any_training():
     """Joined by the names of ImageNet's classes, most of nine words find their own drawing, where chance finds one."""
