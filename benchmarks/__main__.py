@@ -29,6 +29,9 @@ SECTIONS = (
 FULL = ("budget", "serving_large")
 """Too long for every run."""
 
+UNHURRIED = ("growth",)
+"""Not run quickly: small sizes would tell nothing."""
+
 KEPT = Path(__file__).parent / "results.json"
 
 
@@ -44,7 +47,8 @@ def main(words: Sequence[str] | None = None) -> None:
             shutil.rmtree(made_before) if made_before.is_dir() else made_before.unlink()
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     command = f"python -m benchmarks{' --quick' if chosen.quick else ''}"
-    for name in tqdm(chosen.only or (*SECTIONS, *(FULL if chosen.full else ())), "benchmarks"):
+    usual = [name for name in SECTIONS if not (chosen.quick and name in UNHURRIED)]
+    for name in tqdm(chosen.only or (*usual, *(FULL if chosen.full else ())), "benchmarks"):
         kept[name] = _section(name, chosen.quick, f"{command}{' --full' if name in FULL else ''}")
         KEPT.write_text(json.dumps(kept, indent=1) + "\n")
     (Path(__file__).parent / "RESULTS.md").write_text(results.page(kept, _told()))

@@ -20,7 +20,7 @@ TIMES = (1, 4, 16)
 
 def rows(quick: bool) -> Iterator[Row]:
     """Exponent and memory of each stage."""
-    photos, table, gallery = (8, 5_000, 32) if quick else (12, 20_000, 32)
+    photos, table, gallery = (8, 5_000, 16) if quick else (12, 10_000, 32)
     largest = data.photos(photos * TIMES[-1])
     encoders = str(serving.exported("lite0-minilm", "pretrained") / "encoders")
     stages = {

@@ -21,7 +21,7 @@ from benchmarks.harness import Facts, Row, alternate, child, median, ratios, tim
 
 def rows(quick: bool) -> Iterator[Row]:
     """At 128 pixels, the default, and 224."""
-    count, repeats = (24, 1) if quick else (48, 3)
+    count, repeats = (24, 1) if quick else (48, 2)
     folder = str(data.photos(count))
     for size in (224,) if quick else (128, 224):
         sides = [

@@ -41,7 +41,7 @@ def compared(backbone: str, weights: str, quick: bool) -> Iterator[Row]:
         partial(child, onnx, int8=True, **same),
         partial(child, eager, peer=True, **same),
     ]
-    fp32, int8, peer = alternate(1 if quick else 3, *sides)
+    fp32, int8, peer = alternate(1 if quick else 2, *sides)
     for tower in ("image", "text"):
         for batch in BATCHES:
             yield _row(f"{backbone}, {tower}, batch {batch}, fp32", f"{tower} {batch}", fp32, peer, None)
