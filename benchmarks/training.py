@@ -1,7 +1,7 @@
 """Fine-tuning end to end, against ``open_clip_train.main`` as it comes.
 
 Fair because both start from the same checkpoint and train the same parameters on the same stored pictures and captions, in batches of
-64, for as many epochs, in the same precision (bf16 autocast) and on one thread, data loading, validation after every epoch and
+64, for as many epochs, in the same precision (bf16 autocast) and on two threads, data loading, validation after every epoch and
 checkpoints included; Python's imports are left out on both sides. The peer augments by its default crop; ours does too where the image
 tower learns. Where it does not, ours runs each picture through it once and keeps the features, which is what makes it fast and rules
 augmentation out: R@10 stands beside it.
