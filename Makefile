@@ -17,7 +17,7 @@ check: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Side by side with the programs one would use instead; BENCH=--quick for three minutes, --full for every row. Writes benchmarks/RESULTS.md.
+# Side by side with the programs one would use instead; BENCH=--quick for a few minutes, --full for every row. Writes benchmarks/RESULTS.md.
 bench: .venv/.installed benchmarks/.venv/.installed
 	$(BIN)/python -m benchmarks $(BENCH)
 
