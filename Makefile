@@ -30,11 +30,11 @@ benchmarks/.venv/.installed: benchmarks/requirements.txt .venv/.installed
 
 # The full Open Clip Art catalogue, 6,900 pictures: a source of real size.
 openclipart: .venv/.installed
-	$(BIN)/python -m trainworks.photostock.openclipart $(OPENCLIPART)
+	$(BIN)/python -m trainworks.photostock.catalogue.openclipart $(OPENCLIPART)
 
 # The embedded sample, made again from the full catalogue.
 sample: openclipart
-	$(BIN)/python -m trainworks.photostock.make_sample $(OPENCLIPART) trainworks/photostock/sample
+	$(BIN)/python -m trainworks.photostock.catalogue.make_sample $(OPENCLIPART) trainworks/photostock/sample
 
 # The exact versions of a repeatable install, newest within pyproject.toml's ranges.
 constraints:

@@ -41,8 +41,8 @@ def rows(quick: bool) -> Iterator[Row]:
 
 def write_shards(n: int, out: Path) -> None:
     """*n* rows as prepare leaves them, without pictures: 3 % exact and 10 % near duplicates, contributors of very unequal size."""
-    from trainworks import manifest
-    from trainworks.photostock.shards import ROWS
+    from trainworks.photostock.preparation.shards import ROWS
+    from trainworks.storage import manifest
 
     rng = np.random.default_rng(n)
     words = np.array([f"word{k:04d}" for k in range(5_000)], object)
@@ -87,8 +87,8 @@ def curate(folder: str) -> Facts:
     """Ours."""
     import tempfile
 
-    from trainworks.photostock.config import DataConfig
-    from trainworks.photostock.curate import curate
+    from trainworks.photostock.curation.curate import curate
+    from trainworks.photostock.curation.knobs import DataConfig
 
     shards = sorted(Path(folder).glob("shard-*"))
     with tempfile.TemporaryDirectory() as out:
@@ -101,7 +101,7 @@ def pandas(folder: str) -> Facts:
 
     import pandas as pd
 
-    from trainworks.photostock.shards import ROWS
+    from trainworks.photostock.preparation.shards import ROWS
 
     def caption(row: pd.Series) -> str:
         return f"{row['title']}. {row['description']} {', '.join(row['tags'])}".strip()

@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.harness import HOUSE, made
-from trainworks import manifest
-from trainworks.photostock import catalogue, slices
-from trainworks.photostock.config import DataConfig
-from trainworks.photostock.curate import curate
-from trainworks.photostock.prepare import prepare
+from trainworks.photostock.catalogue import catalogue, slices
+from trainworks.photostock.curation.curate import curate
+from trainworks.photostock.curation.knobs import DataConfig
+from trainworks.photostock.preparation.prepare import prepare
+from trainworks.storage import manifest
 
 OPENCLIPART = HOUSE / "data" / "openclipart"
 MEGAPIXELS = 1.0, 2.0

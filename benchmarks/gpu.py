@@ -65,7 +65,7 @@ def step(architecture: str, batch: int, compiled: bool, repeats: int = 20) -> Fa
     import torch
     from torch.nn.functional import normalize
 
-    from trainworks.photostock.losses import clip
+    from trainworks.photostock.training.losses import clip
 
     torch.set_float32_matmul_precision("high")
     model = open_clip.create_model(architecture).cuda()

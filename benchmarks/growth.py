@@ -57,7 +57,7 @@ def some_photos(folder: Path, count: int) -> Path:
 
 def evaluate(encoders: str, folder: str, count: int) -> Facts:
     """What evaluation does with a gallery of *count*: embed its pictures and captions, rank, bootstrap, calibrate."""
-    from trainworks.photostock import metrics
+    from trainworks.photostock.evaluation import metrics
     from trainworks.photostock.search import Encoders
 
     found = Encoders.load(encoders)

@@ -44,10 +44,10 @@ def rows(quick: bool) -> Iterator[Row]:
 
 def write_tar(shards: list[Path], dataset: Path, out: Path) -> None:
     """The training pictures and captions of *dataset* as webdataset has them, EPOCHS times."""
-    from trainworks.photostock import dataset as trained
+    from trainworks.photostock.curation import index
 
-    found = trained.index(dataset, "train")
-    pictures = sorted(trained.pictures(found, shards))
+    found = index.rows(dataset, "train")
+    pictures = sorted(index.pictures(found, shards))
     with tarfile.open(out / "photos.tar", "w") as file:
         for epoch in range(EPOCHS):
             for position, picture in pictures:
@@ -61,15 +61,16 @@ def loader(shards: list[str], dataset: str) -> Facts:
     """Ours: ``making`` the array, and ``each`` picture of EPOCHS epochs, in CPU seconds per picture."""
     import torch
 
-    from trainworks.photostock import dataset as trained
-    from trainworks.photostock.config import TrainConfig
-    from trainworks.photostock.pixels import Preprocessing
-    from trainworks.photostock.towers import normalise
-    from trainworks.photostock.vocabulary import open_clip_tokenizer
+    from trainworks.photostock.curation import index
+    from trainworks.photostock.model.towers import normalise
+    from trainworks.photostock.model.vocabulary import open_clip_tokenizer
+    from trainworks.photostock.preprocessing.pixels import Preprocessing
+    from trainworks.photostock.training import dataset as trained
+    from trainworks.photostock.training.knobs import TrainConfig
 
     torch.set_num_threads(1)
     folder, config = Path(dataset), TrainConfig(augment_image="random_resized_crop(0.9, 1.0)", augment_text="", batch_size=BATCH)
-    found = trained.index(folder, "train")
+    found = index.rows(folder, "train")
     encode = trained.tokens(open_clip_tokenizer(ARCHITECTURE)[0])
     mean, std = torch.full((3,), 0.5), torch.full((3,), 0.25)
     with tempfile.TemporaryDirectory() as scratch:
@@ -77,7 +78,7 @@ def loader(shards: list[str], dataset: str) -> Facts:
         making, array = timed(
             lambda: trained.pixel_array(found, data.paths(shards), Preprocessing(f"shortest({SIZE}) > center_crop({SIZE})"), path)
         )
-        pairs = trained.PairLoader(found, array, encode, trained.prompt(folder), config)
+        pairs = trained.PairLoader(found, array, encode, index.prompt(folder), config)
 
         batches = (batch for _ in range(EPOCHS) for batch in pairs)
 

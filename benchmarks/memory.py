@@ -54,7 +54,7 @@ def catalogue_of_pictures(times: int, folder: Path) -> None:
     import pyarrow.compute as pc
     from PIL import Image
 
-    from trainworks.photostock import catalogue, slices
+    from trainworks.photostock.catalogue import catalogue, slices
 
     found = catalogue.read("sample")
     table = found.table.slice(0, PICTURES)
@@ -73,7 +73,7 @@ def catalogue_of_pictures(times: int, folder: Path) -> None:
 
 def prepare(folder: Path) -> None:
     """All slices, one after another."""
-    from trainworks.photostock import prepare
+    from trainworks.photostock.preparation import prepare
 
     for number, rows in enumerate(sorted((folder / "slices").iterdir())):
         out = folder / "shards" / str(number)
@@ -87,8 +87,8 @@ def rows_of_hashes(times: int, folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from trainworks import manifest
-    from trainworks.photostock.slices import SCHEMA
+    from trainworks.photostock.catalogue.slices import SCHEMA
+    from trainworks.storage import manifest
 
     words = np.array([_sha256(str(n).encode())[: 3 + n % 7] for n in range(20_000)], object)
     for first in range(0, times * ROWS, PER_SHARD):
@@ -117,8 +117,8 @@ def rows_of_hashes(times: int, folder: Path) -> None:
 
 def curate(folder: Path, subsample: str = "near_duplicates(1) > contributor(300)") -> None:
     """All shards."""
-    from trainworks.photostock.config import DataConfig
-    from trainworks.photostock.curate import curate
+    from trainworks.photostock.curation.curate import curate
+    from trainworks.photostock.curation.knobs import DataConfig
 
     (folder / "dataset").mkdir()
     curate(sorted((folder / "shards").iterdir()), DataConfig(subsample=subsample), folder / "dataset")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Facts, Row, alternate, child, made, median, ratios, timed, version
-from trainworks.photostock.near_duplicates import RADIUS, clusters, leaders
+from trainworks.photostock.curation.near_duplicates import RADIUS, clusters, leaders
 
 CHECKED = 20_000
 

@@ -51,8 +51,8 @@ def ours(folder: str, stored_size: int) -> Facts:
     """A slice of all pictures to a shard."""
     import tempfile
 
-    from trainworks.photostock import catalogue, slices
-    from trainworks.photostock.prepare import prepare
+    from trainworks.photostock.catalogue import catalogue, slices
+    from trainworks.photostock.preparation.prepare import prepare
 
     with tempfile.TemporaryDirectory() as rows, tempfile.TemporaryDirectory() as shard:
         found = catalogue.read(folder)
@@ -79,7 +79,7 @@ def img2dataset(folder: str, stored_size: int) -> Facts:
 
 def psnr(folder: str, stored_size: int) -> Facts:
     """The mean over all pictures of our pixels' peak signal-to-noise ratio against Pillow's, in dB."""
-    from trainworks.photostock.decode import decode
+    from trainworks.photostock.preparation.decode import decode
 
     found = []
     for file in _files(folder):

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.harness import Facts, Row, alternate, child, median, peak, ratios, timed, version
-from trainworks.photostock import metrics
+from trainworks.photostock.evaluation import metrics
 
 DIM = 384
 

@@ -70,8 +70,9 @@ def exported(backbone: str, weights: str) -> Path:
 
 def export(backbone: str, weights: str, out: str) -> Facts:
     """Write them to *out*."""
-    from trainworks import manifest
-    from trainworks.photostock import export, towers
+    from trainworks.photostock.delivery import export
+    from trainworks.photostock.model import towers
+    from trainworks.storage import manifest
 
     (checkpoint := Path(out) / "checkpoint").mkdir()
     towers.save(towers.load(backbone, weights, 224, seed=1), checkpoint)
@@ -101,7 +102,7 @@ def eager(folder: str, shards: list[str], dataset: str) -> Facts:
     from open_clip.tokenizer import HFTokenizer
     from PIL import Image
 
-    from trainworks.photostock import towers
+    from trainworks.photostock.model import towers
 
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
@@ -127,7 +128,7 @@ def eager(folder: str, shards: list[str], dataset: str) -> Facts:
 
 def int8_cost(folder: str, shards: list[str], dataset: str) -> Facts:
     """R@10 that each tower loses in 8 bits, the other in fp32."""
-    from trainworks.photostock import metrics
+    from trainworks.photostock.evaluation import metrics
     from trainworks.photostock.search import Encoders
 
     pictures, captions = _inputs(shards, dataset)
@@ -158,12 +159,12 @@ def _timed(encode: Callable[[list], np.ndarray], inputs: list, tower: str) -> Fa
 
 def _inputs(shards: list[str], dataset: str, count: int | None = None) -> tuple[list[bytes], list[str]]:
     """Stored pictures and their captions: *count* of the training split, or all of all splits."""
-    from trainworks.photostock import dataset as trained
+    from trainworks.photostock.curation import index
 
     pictures: list[bytes] = []
     captions: list[str] = []
     for split in ("train", "val", "test") if count is None else ("train",):
-        found = trained.index(Path(dataset), split).head(count or 10**9)
-        pictures += [picture for _, picture in sorted(trained.pictures(found, data.paths(shards)))]
+        found = index.rows(Path(dataset), split).head(count or 10**9)
+        pictures += [picture for _, picture in sorted(index.pictures(found, data.paths(shards)))]
         captions += found["caption"].tolist()
     return pictures, captions

@@ -116,8 +116,8 @@ def start(backbone: str, weights: str, size: int, out: str) -> Facts:
 
     import open_clip
 
-    from trainworks import manifest
-    from trainworks.photostock import towers
+    from trainworks.photostock.model import towers
+    from trainworks.storage import manifest
 
     (ours := Path(out) / "ours").mkdir()
     (peer := Path(out) / "peer").mkdir()
@@ -156,12 +156,12 @@ def start(backbone: str, weights: str, size: int, out: str) -> Facts:
 
 def write_csv(shards: list[Path], dataset: Path, out: Path) -> None:
     """The dataset as the peer reads it: the stored pictures as files, and a table of paths and captions per split."""
-    from trainworks.photostock import dataset as trained
+    from trainworks.photostock.curation import index
 
     for split in ("train", "val"):
-        found = trained.index(dataset, split)
+        found = index.rows(dataset, split)
         names = [f"{split}-{position:05d}.jpg" for position in range(len(found))]
-        for position, picture in trained.pictures(found, shards):
+        for position, picture in index.pictures(found, shards):
             (out / names[position]).write_bytes(picture)
         table = found.assign(filepath=[str(SCRATCH / out.name.removeprefix(".") / name) for name in names], title=found["caption"])
         table[["filepath", "title"]].to_csv(out / f"{split}.csv", sep="\t", index=False)
@@ -174,9 +174,9 @@ def finetuned(case: str, start: str, epochs: int, shards: list[str], dataset: st
 
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["TRAINWORKS_ARTIFACTS"] = f"{scratch}/artifacts"
-        from trainworks.photostock import dataset as trained
-        from trainworks.photostock.config import Precision, TrainConfig
-        from trainworks.photostock.train import finetune
+        from trainworks.photostock.curation import index
+        from trainworks.photostock.training.knobs import Precision, TrainConfig
+        from trainworks.photostock.training.train import finetune
 
         of = CASES[case]
         side = of["size"]
@@ -206,7 +206,7 @@ def finetuned(case: str, start: str, epochs: int, shards: list[str], dataset: st
         )
         spent, _ = timed(lambda: finetune(*work))
         history = json.loads((out / "history.json").read_text())
-        pictures = len(trained.index(Path(dataset), "train"))
+        pictures = len(index.rows(Path(dataset), "train"))
     return {**spent, "pictures": pictures, "recall": max(row["val_R@10"] for row in history[1:])}
 
 
@@ -241,15 +241,16 @@ def step(start: str, shards: list[str], dataset: str, trimmed: bool = False, bf1
 
     import torch
 
-    from trainworks.photostock import dataset as trained
-    from trainworks.photostock import towers
-    from trainworks.photostock.config import TrainConfig
-    from trainworks.photostock.finetuner import Finetuner
-    from trainworks.photostock.pixels import Preprocessing
+    from trainworks.photostock.curation import index
+    from trainworks.photostock.model import towers
+    from trainworks.photostock.preprocessing.pixels import Preprocessing
+    from trainworks.photostock.training import dataset as trained
+    from trainworks.photostock.training.finetuner import Finetuner
+    from trainworks.photostock.training.knobs import TrainConfig
 
     warnings.simplefilter("ignore")
     model = towers.read(Path(start) / "ours")
-    found = trained.index(Path(dataset), "train").head(BATCH)
+    found = index.rows(Path(dataset), "train").head(BATCH)
     with tempfile.TemporaryDirectory() as scratch:
         pictures = trained.pixel_array(
             found, data.paths(shards), Preprocessing(f"shortest({model.size}) > center_crop({model.size})"), Path(scratch) / "pixels"

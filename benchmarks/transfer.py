@@ -100,7 +100,7 @@ def server() -> Iterator[dict[str, str]]:
 
 def write_bundle(out: Path, count: int, size: int) -> None:
     """*count* files of *size* random bytes, sealed as a bundle whose gates hold."""
-    from trainworks import manifest
+    from trainworks.storage import manifest
 
     rng = np.random.default_rng(count)
     for number in range(count):
@@ -128,14 +128,14 @@ def release(bundle: str) -> Facts:
     """Ours, to a place of its own."""
     import uuid
 
-    from trainworks.release import release
+    from trainworks.release.releases import release
 
     return timed(lambda: release(Path(bundle), f"s3://bench/{uuid.uuid4().hex}"))[0]
 
 
 def upload(bundle: str) -> Facts:
     """The part of a release that s5cmd does as well."""
-    from trainworks import s3
+    from trainworks.storage import s3
 
     sizes = {path.name: path.stat().st_size for path in sorted(Path(bundle).iterdir())}
 
@@ -159,7 +159,7 @@ def boto3_upload(bundle: str) -> Facts:
 
 def fetch(uri: str) -> Facts:
     """Ours, down."""
-    from trainworks import s3
+    from trainworks.storage import s3
 
     with tempfile.TemporaryDirectory() as folder:
         return timed(lambda: s3.fetch(uri, Path(folder)))[0]

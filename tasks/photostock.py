@@ -13,8 +13,10 @@ from tasks.attempts import on_cluster, resumable, retried
 from tasks.deployment import CPU, GPU, LARGE, MEDIUM, SMALL, GpuPod, accelerated, accelerator, gpus, told
 from tasks.knobs import build, flat
 from tasks.stage import HOURS, Artifact, check_lasting, path, paths, stage, watch
-from trainworks import store
-from trainworks.photostock.config import DataConfig, GateConfig, TrainConfig
+from trainworks.photostock.curation.knobs import DataConfig
+from trainworks.photostock.delivery.knobs import GateConfig
+from trainworks.photostock.training.knobs import TrainConfig
+from trainworks.storage import store
 
 DAYS = timedelta(days=3)
 """Longer than any fine-tuning takes."""
@@ -40,8 +42,11 @@ class Checked(NamedTuple):
 @retried()
 def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, release_to: str, train_on: TrainOn) -> Checked:
     """Refuse bad knobs, sources, targets and deployments before anything expensive."""
-    from trainworks import release, sagemaker
-    from trainworks.photostock import catalogue, subsample, weights
+    from trainworks.photostock.catalogue import catalogue
+    from trainworks.photostock.curation import subsample
+    from trainworks.photostock.model import weights
+    from trainworks.release import releases
+    from trainworks.training import sagemaker
 
     watch()
     if train_on is TrainOn.GPU and on_cluster() and train.devices > gpus():
@@ -51,17 +56,17 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
     store.check()
     catalogue.check(source)
     check_lasting("release_to", release_to)
-    release.check_target(release_to)
+    releases.check_target(release_to)
     if train_on is TrainOn.SAGEMAKER:
         sagemaker.Deployment.from_environment()
     return Checked(weights.digest(train.weights), subsample.wants_embeddings(data.subsample))
 
 
-@stage("photostock.towers", MEDIUM)
+@stage("photostock.model.towers", MEDIUM)
 def untouched(backbone: str, weights: str, weights_digest: str, image: str, seed: int, out: Path) -> Artifact:
     """The backbone as it comes: where fine-tuning starts, and what it must beat."""
-    from trainworks.photostock import towers
-    from trainworks.photostock.pixels import Preprocessing
+    from trainworks.photostock.model import towers
+    from trainworks.photostock.preprocessing.pixels import Preprocessing
 
     towers.save(towers.load(backbone, weights, Preprocessing(image).size, seed), out)
     return FlyteDirectory(str(out))
@@ -71,8 +76,8 @@ def untouched(backbone: str, weights: str, weights_digest: str, image: str, seed
 @retried()
 def acquire(source: str) -> list[Artifact]:
     """The catalogue, checked, as append-only slices. Never cached: only reading tells whether a source has changed."""
-    from trainworks.photostock import catalogue
-    from trainworks.photostock.slices import slices, write_slice
+    from trainworks.photostock.catalogue import catalogue
+    from trainworks.photostock.catalogue.slices import slices, write_slice
 
     watch()
     found = catalogue.read(source)
@@ -80,10 +85,10 @@ def acquire(source: str) -> list[Artifact]:
     return [FlyteDirectory(store.address(folder)) for folder in kept]
 
 
-@stage("photostock.prepare", MEDIUM, many=True, interruptible=True)
+@stage("photostock.preparation.prepare", MEDIUM, many=True, interruptible=True)
 def prepare(rows: Artifact, stored_size: int, out: Path) -> Artifact:
     """One slice's pictures: fetched, decoded, checked, upright, on white, resized, hashed."""
-    from trainworks.photostock.prepare import prepare
+    from trainworks.photostock.preparation.prepare import prepare
 
     prepare(path(rows), store.notes(path(rows))["root"], out, stored_size)
     return FlyteDirectory(str(out))
@@ -96,26 +101,26 @@ def looked_at(shards: list[Artifact], by_look: bool) -> list[Artifact]:
     return shards if by_look else []
 
 
-@stage("photostock.embed", MEDIUM, many=True, interruptible=True)
+@stage("photostock.curation.embed", MEDIUM, many=True, interruptible=True)
 def embed(shard: Artifact, start: Artifact, image: str, out: Path) -> Artifact:
     """One shard's pictures as the untouched image tower sees them."""
-    from trainworks.photostock.embed import embed
+    from trainworks.photostock.curation.embed import embed
 
     embed(path(start), path(shard, whole=False), image, out)
     return FlyteDirectory(str(out))
 
 
-@stage("photostock.curate", LARGE)
+@stage("photostock.curation.curate", LARGE)
 def curate(shards: list[Artifact], embeddings: list[Artifact], data: DataConfig, out: Path) -> Artifact:
     """Duplicates, caps, captions and a leak-free split: a table only, no pictures."""
-    from trainworks.photostock.curate import curate
+    from trainworks.photostock.curation.curate import curate
 
     curate(paths(shards, whole=False), data, out, paths(embeddings))
     return FlyteDirectory(str(out))
 
 
 @stage(
-    "photostock.train",
+    "photostock.training.train",
     accelerated(),
     GPU,
     timeout=DAYS,
@@ -128,18 +133,18 @@ def finetune(start: Artifact, dataset: Artifact, shards: list[Artifact], train: 
     return _finetune(start, dataset, shards, train, out)
 
 
-@stage("photostock.train", LARGE, timeout=DAYS, name="finetune", interruptible=True)
+@stage("photostock.training.train", LARGE, timeout=DAYS, name="finetune", interruptible=True)
 def finetune_on_cpu(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:
     """The same where no GPU is to be had."""
     return _finetune(start, dataset, shards, train, out)
 
 
 # Not interruptible: an evicted pod would stop its job.
-@stage("photostock.train", SMALL, timeout=DAYS, name="finetune")
+@stage("photostock.training.train", SMALL, timeout=DAYS, name="finetune")
 def finetune_on_sagemaker(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:
     """The same as a SageMaker job, which this task starts and waits for."""
-    from trainworks import sagemaker
-    from trainworks.photostock.sagemaker_train import submit
+    from trainworks.photostock.training.job import submit
+    from trainworks.training import sagemaker
 
     submit(path(start), path(dataset), paths(shards), train, out, DAYS)
     has_gpu = sagemaker.Deployment.from_environment().instance.startswith(("ml.g", "ml.p"))
@@ -152,7 +157,7 @@ def _finetune(
 ) -> FlyteDirectory:
     import torch
 
-    from trainworks.photostock.train import finetune
+    from trainworks.photostock.training.train import finetune
 
     logs, resume = store.root() / "tensorboard" / f"{datetime.now():%Y%m%d-%H%M%S}", store.root() / "resume"
     with resumable(resume) as share:
@@ -163,10 +168,10 @@ def _finetune(
     return FlyteDirectory(str(out))
 
 
-@stage("photostock.export", MEDIUM)
+@stage("photostock.delivery.export", MEDIUM)
 def export(checkpoint: Artifact, prompt: str, image: str, out: Path) -> Artifact:
     """Both encoders as ONNX, proved equal to torch."""
-    from trainworks.photostock.export import export
+    from trainworks.photostock.delivery.export import export
 
     export(path(checkpoint), prompt, image, out)
     return FlyteDirectory(str(out))
@@ -176,30 +181,30 @@ def export(checkpoint: Artifact, prompt: str, image: str, out: Path) -> Artifact
 @retried()
 def last_release(encoders: Artifact, release_to: str) -> str:
     """The released version to compare with, named by its content. Never cached: somebody may have released since."""
-    from trainworks.photostock.predecessor import predecessor
+    from trainworks.photostock.evaluation.predecessor import predecessor
 
     return predecessor(release_to, path(encoders))
 
 
-@stage("photostock.evaluate", LARGE)
+@stage("photostock.evaluation.evaluate", LARGE)
 def evaluate(encoders: Artifact, baseline: Artifact, dataset: Artifact, shards: list[Artifact], release: str, out: Path) -> Artifact:
     """Retrieval on the test gallery by the ONNX files that ship, beside the untouched backbone and the last release."""
-    from trainworks.photostock.evaluate import evaluate
+    from trainworks.photostock.evaluation.evaluate import evaluate
 
     evaluate(path(encoders), path(baseline), path(dataset), paths(shards, whole=False), release, out)
     return FlyteDirectory(str(out))
 
 
-@stage("photostock.behaviour", LARGE)
+@stage("photostock.evaluation.behaviour", LARGE)
 def behave(encoders: Artifact, dataset: Artifact, shards: list[Artifact], out: Path) -> Artifact:
     """What the encoders that ship must do whatever their pictures and words: a rate per check, with its worst failures."""
-    from trainworks.photostock.behaviour import behave
+    from trainworks.photostock.evaluation.behaviour import behave
 
     behave(path(encoders), path(dataset), paths(shards, whole=False), out)
     return FlyteDirectory(str(out))
 
 
-@stage("photostock.report", MEDIUM)
+@stage("photostock.report.page", MEDIUM)
 def report(
     dataset: Artifact,
     shards: list[Artifact],
@@ -215,9 +220,9 @@ def report(
 ) -> Artifact:
     """The page a person reads before shipping, and the verdict of the gates."""
     from trainworks import facts
-    from trainworks.photostock.package import PACKAGES
-    from trainworks.photostock.report import report
-    from trainworks.photostock.verdict import verdict
+    from trainworks.photostock.delivery.verdict import verdict
+    from trainworks.photostock.facts import PACKAGES
+    from trainworks.photostock.report.page import report
 
     stages = {
         "prepare": paths(shards, whole=False),
@@ -234,7 +239,7 @@ def report(
     return FlyteDirectory(str(out))
 
 
-@stage("photostock.package", MEDIUM)
+@stage("photostock.delivery.package", MEDIUM)
 def package(
     encoders: Artifact,
     metrics: Artifact,
@@ -245,7 +250,7 @@ def package(
     out: Path,
 ) -> Artifact:
     """The bundle a service loads."""
-    from trainworks.photostock.package import package
+    from trainworks.photostock.delivery.package import package
 
     package(path(encoders), path(metrics), path(behaviour), path(report), path(dataset), path(checkpoint), out)
     return FlyteDirectory(str(out))
@@ -267,7 +272,6 @@ def release(bundle: Artifact, release_to: str) -> Delivered:
 
     The report becomes this task's Deck, so that every execution shows it, also one whose stages all came from the cache.
     """
-    from trainworks.release import release
 
     watch()
     released = release(path(bundle), release_to)

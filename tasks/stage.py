@@ -28,8 +28,8 @@ from tasks.attempts import on_cluster, retried
 from tasks.code import CodeOf
 from tasks.deployment import CPU
 from tasks.knobs import build, flat
-from trainworks import manifest, s3, store
 from trainworks.config import Section
+from trainworks.storage import manifest, s3, store
 
 os.environ.setdefault("FLYTE_LOCAL_CACHE_ENABLED", "false")
 

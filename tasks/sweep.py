@@ -20,8 +20,9 @@ from tasks.deployment import CPU, GPU, SMALL, GpuPod, accelerated, accelerator, 
 from tasks.knobs import as_dict, build, flat
 from tasks.photostock import DAYS, Checked
 from tasks.stage import HOURS, path, watch
-from trainworks import store
-from trainworks.photostock.config import DataConfig, TrainConfig
+from trainworks.photostock.curation.knobs import DataConfig
+from trainworks.photostock.training.knobs import TrainConfig
+from trainworks.storage import store
 
 ON_GPU: dict[str, Any] = {
     "requests": accelerated(),
@@ -68,15 +69,18 @@ class Swept(NamedTuple):
 @retried()
 def check(data: DataConfig, train: TrainConfig, source: str, space: str, trials: int, parallel: int) -> Checked:
     """Refuse bad knobs, spaces and sources before anything expensive."""
-    from trainworks import space as spaces
-    from trainworks import sweep
-    from trainworks.photostock import catalogue, subsample, trial, weights
+    from trainworks.photostock.catalogue import catalogue
+    from trainworks.photostock.curation import subsample
+    from trainworks.photostock.model import weights
+    from trainworks.photostock.training import trial
+    from trainworks.sweep import space as spaces
+    from trainworks.sweep.trials import require_possible
 
     watch()
     store.check()
     catalogue.check(source)
     varied = spaces.parse(space, train)
-    sweep.check(varied, trials, parallel)
+    require_possible(varied, trials, parallel)
     trial.check(varied, data)
     return Checked(weights.digest(train.weights), subsample.wants_embeddings(data.subsample))
 
@@ -85,11 +89,11 @@ def check(data: DataConfig, train: TrainConfig, source: str, space: str, trials:
 @flat(build, train=TrainConfig)
 def ask(train: TrainConfig, space: str, sampler: Sampler, asked: Asked, answered: Answered, many: int) -> list[str]:
     """The settings of the next round."""
-    from trainworks import space as spaces
-    from trainworks import sweep
+    from trainworks.sweep import space as spaces
+    from trainworks.sweep import trials
 
     watch()
-    settings = sweep.ask(spaces.parse(space, train), sampler.value, train.seed, sweep.together(asked, answered), many)
+    settings = trials.ask(spaces.parse(space, train), sampler.value, train.seed, trials.together(asked, answered), many)
     return [json.dumps(setting) for setting in settings]
 
 
@@ -97,11 +101,11 @@ def ask(train: TrainConfig, space: str, sampler: Sampler, asked: Asked, answered
 @flat(build, train=TrainConfig)
 def trial(setting: str, train: TrainConfig, dataset: FlyteDirectory, shards: list[FlyteDirectory]) -> str:
     """Fine-tune with one setting: the validation recall, or the error."""
-    from trainworks import space, sweep
-    from trainworks.photostock import trial
+    from trainworks.photostock.training import trial
+    from trainworks.sweep import space, trials
 
     watch()
-    return sweep.attempt(setting, lambda chosen: trial.validation(path(_trained(space.apply(train, chosen), dataset, shards)[1])))
+    return trials.attempt(setting, lambda chosen: trial.validation(path(_trained(space.apply(train, chosen), dataset, shards)[1])))
 
 
 # It registers its trials itself, in its pod.
@@ -135,14 +139,16 @@ def conclude(
     sampler: Sampler,
 ) -> Swept:
     """The winner on the test gallery; a table, the winner's experiment file, and a page with plots."""
-    from trainworks import facts, sweep, sweep_page
-    from trainworks import space as spaces
-    from trainworks.photostock import trial
+    from trainworks import facts
+    from trainworks.photostock.training import trial
+    from trainworks.sweep import page
+    from trainworks.sweep import space as spaces
+    from trainworks.sweep.trials import best, together
 
     watch()
-    trials = sweep.together(asked, answered)
-    best = trials[sweep.best(trials)]
-    winner = spaces.apply(train, best.setting)
+    trials = together(asked, answered)
+    winning = trials[best(trials)]
+    winner = spaces.apply(train, winning.setting)
     start, checkpoint = _trained(winner, dataset, shards)
     encoders, baseline = (
         photostock.export.task_function(checkpoint=c, prompt=data.prompt, image=winner.image) for c in (checkpoint, start)
@@ -159,7 +165,7 @@ def conclude(
         **facts.knobs(data, train),
     }
     tested = trial.tested(path(metrics))
-    folder = store.keep("sweep", partial(sweep_page.write, trials, spaces.parse(space, train), file, tested, described))
+    folder = store.keep("sweep", partial(page.write, trials, spaces.parse(space, train), file, tested, described))
     Deck("Sweep", (folder / "sweep.html").read_text())
     place = store.address(folder)
     return Swept(f"{place}/winner.yaml", f"{place}/trials.csv", f"{place}/sweep.html", tested["finetuned"])
@@ -167,7 +173,7 @@ def conclude(
 
 def _trained(train: TrainConfig, dataset: FlyteDirectory, shards: list[FlyteDirectory]) -> tuple[FlyteDirectory, FlyteDirectory]:
     """The untouched backbone and the fine-tuned one, both under the names the pipeline remembers them by."""
-    from trainworks.photostock import weights
+    from trainworks.photostock.model import weights
 
     known = {"weights_digest": weights.digest(train.weights), "backbone": train.backbone, "weights": train.weights}
     start = photostock.untouched.task_function(image=train.image, seed=train.seed, **known)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import settings
 from PIL import Image, ImageDraw
 
-from trainworks import manifest
-from trainworks.photostock import catalogue, slices
-from trainworks.photostock.config import DataConfig
-from trainworks.photostock.curate import curate
-from trainworks.photostock.prepare import prepare
+from trainworks.photostock.catalogue import catalogue, slices
+from trainworks.photostock.curation.curate import curate
+from trainworks.photostock.curation.knobs import DataConfig
+from trainworks.photostock.preparation.prepare import prepare
+from trainworks.storage import manifest
 
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
@@ -83,7 +83,7 @@ def dataset(shards, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def untouched(tmp_path_factory) -> Path:
     """The pretrained towers at 32 pixels."""
-    from trainworks.photostock import towers  # torch, which most tests go without
+    from trainworks.photostock.model import towers  # torch, which most tests go without
 
     folder = tmp_path_factory.mktemp("untouched")
     towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), folder)

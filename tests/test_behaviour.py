@@ -58,7 +58,7 @@ def test_every_item_is_as_likely_as_another():
 def test_other_loaded_modules_do_not_change_what_is_drawn():
     """Hypothesis tries constants of whatever source is loaded, and a stage from the cache loads less of it."""
     code = "from trainworks.behaviour import drawn, pick; print(drawn(pick(range(1000)), 40, int))"
-    more = "import trainworks.photostock.config, trainworks.s3, trainworks.release, trainworks.sampling; "
+    more = "import trainworks.photostock.training.knobs, trainworks.storage.s3, trainworks.release.releases, trainworks.sampling; "
     told = subprocess.run([sys.executable, "-c", more + code], stdout=subprocess.PIPE, text=True, check=True).stdout
     assert told == f"{drawn(pick(range(1000)), 40, int)}\n"
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from trainworks import facts, store
+from trainworks import facts
+from trainworks.storage import store
 
 
 def noted(folder: Path, **notes: object) -> Path:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from trainworks import manifest, sagemaker
-from trainworks.photostock.config import TrainConfig
+from trainworks.photostock.training.knobs import TrainConfig
+from trainworks.storage import manifest
+from trainworks.training import sagemaker
 
 ROOT = Path(__file__).parents[1]
 KNOBS = {"image": "squash(32)", "tune": "logit_scale=1, *.head=1, *=0", "epochs": "2", "batch_size": "16", "learning_rate": "0.01"}
@@ -107,7 +108,7 @@ def test_the_workflow_loads_from_what_the_image_holds(name, tmp_path):
     environment = dict(text.split("=", 1) for line in rest(name, "ENV") for text in line.split())
     assert environment["PYTHONPATH"] == f"/{work.relative_to(tmp_path)}"
     assert environment["TRAINWORKS_COMMIT"] == "${TRAINWORKS_COMMIT}"
-    code = "import workflows.photostock, trainworks.bundle as b; print(b.__file__, b.git_commit())"
+    code = "import workflows.photostock, trainworks.release.bundle as b; print(b.__file__, b.git_commit())"
     variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(work), "TRAINWORKS_COMMIT": "abc"}
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd="/", env=variables, stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.split() == [str(work / "trainworks" / "bundle.py"), "abc"]

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import draw, write_catalogue
 from safetensors.torch import save_file
 
-from trainworks import manifest
-from trainworks.photostock import towers
+from tests.conftest import draw, write_catalogue
+from trainworks.photostock.model import towers
 from trainworks.photostock.search import Encoders
-from trainworks.release import current
+from trainworks.release.releases import current
+from trainworks.storage import manifest
 
 ROOT = Path(__file__).parents[1]
 QUICK = {

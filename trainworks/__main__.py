@@ -10,8 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 import trainworks
-from trainworks import release_commands
 from trainworks.errors import TrainworksError
+from trainworks.release import commands as release_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,9 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _rooms() -> Iterator[ModuleType]:
-    """The modules ``commands`` of the rooms that have one: found, not named, for the hall does not know its rooms."""
+    """The modules ``commands`` of the rooms: whichever packages have ``facts``, for the hall does not know its rooms by name."""
     for found in pkgutil.iter_modules(trainworks.__path__, "trainworks."):
-        if found.ispkg and find_spec(f"{found.name}.commands"):
+        if found.ispkg and find_spec(f"{found.name}.facts"):
             yield import_module(f"{found.name}.commands")
 
 
@@ -49,7 +49,7 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
 
 
 def _compare(chosen: argparse.Namespace) -> None:
-    from trainworks import compare
+    from trainworks.release import compare
 
     runs = compare.runs(chosen.places)
     print(compare.terminal(runs))

@@ -10,8 +10,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from trainworks import bundle, store
 from trainworks.config import Section
+from trainworks.release import bundle
+from trainworks.storage import store
 
 PRICES = {"cpu": 0.20, "gpu": 1.00}
 """US dollars for an hour of each kind of machine that a stage runs on, for the estimate of a report.

@@ -11,7 +11,9 @@ from flytekit import conditional, map_task, workflow
 from tasks import photostock as tasks
 from tasks.knobs import as_dict, flat
 from tasks.photostock import TrainOn
-from trainworks.photostock.config import DataConfig, GateConfig, TrainConfig
+from trainworks.photostock.curation.knobs import DataConfig
+from trainworks.photostock.delivery.knobs import GateConfig
+from trainworks.photostock.training.knobs import TrainConfig
 
 
 @workflow

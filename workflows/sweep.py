@@ -11,7 +11,8 @@ from flytekit import map_task, workflow
 from tasks import photostock
 from tasks import sweep as tasks
 from tasks.knobs import as_dict, flat
-from trainworks.photostock.config import DataConfig, TrainConfig
+from trainworks.photostock.curation.knobs import DataConfig
+from trainworks.photostock.training.knobs import TrainConfig
 
 
 @workflow

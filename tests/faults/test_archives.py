@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from trainworks import manifest, sagemaker
 from trainworks.errors import DataError, IntegrityError
-from trainworks.photostock import catalogue
+from trainworks.photostock.catalogue import catalogue
+from trainworks.storage import manifest
+from trainworks.training import sagemaker
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, to: str = "", size: int = 0, **more: str) -> tarfile.TarInfo:

@@ -11,14 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trainworks.errors import DataError, LanguageError
-from trainworks.photostock import averaging, catalogue, loss_terms, measures, subsample, tune
-from trainworks.photostock.augment import STEPS, Augmentation
-from trainworks.photostock.augment_text import STEPS as TEXT_STEPS
-from trainworks.photostock.augment_text import TextAugmentation
-from trainworks.photostock.config import DataConfig, GateConfig, TrainConfig
-from trainworks.photostock.pixels import BACKGROUNDS, INTERPOLATIONS, Preprocessing
-from trainworks.photostock.text import FIELDS, Prompt
-from trainworks.space import parse as space
+from trainworks.photostock.augmentation.augment_image import STEPS, Augmentation
+from trainworks.photostock.augmentation.augment_text import STEPS as TEXT_STEPS
+from trainworks.photostock.augmentation.augment_text import TextAugmentation
+from trainworks.photostock.catalogue import catalogue
+from trainworks.photostock.curation import subsample
+from trainworks.photostock.curation.knobs import DataConfig
+from trainworks.photostock.delivery.knobs import GateConfig
+from trainworks.photostock.evaluation import measures
+from trainworks.photostock.model import tune
+from trainworks.photostock.preprocessing.pixels import BACKGROUNDS, INTERPOLATIONS, Preprocessing
+from trainworks.photostock.preprocessing.text import FIELDS, Prompt
+from trainworks.photostock.training import averaging, loss_terms
+from trainworks.photostock.training.knobs import TrainConfig
+from trainworks.sweep.space import parse as space
 
 CALLS = {
     "image": ("shortest", "center_crop", "squash", "pad", *INTERPOLATIONS, *BACKGROUNDS),
@@ -190,7 +196,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from trainworks.errors import DataError
-from trainworks.photostock import catalogue
+from trainworks.photostock.catalogue import catalogue
 
 path, count = Path(sys.argv[1]), 500
 whole, rng, refused = path.read_bytes(), np.random.default_rng(0), 0

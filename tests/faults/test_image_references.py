@@ -47,9 +47,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from trainworks.errors import DataError
-from trainworks.photostock import catalogue, slices
-from trainworks.photostock.pixels import open_rgb
-from trainworks.photostock.prepare import prepare
+from trainworks.photostock.catalogue import catalogue, slices
+from trainworks.photostock.preprocessing.pixels import open_rgb
+from trainworks.photostock.preparation.prepare import prepare
 
 base = Path(sys.argv[1])
 references = json.loads((base / "references.json").read_text())
@@ -97,7 +97,8 @@ def seen(tmp_path_factory) -> dict:
 
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from conftest import draw
+
+    from tests.conftest import draw
 
     base = tmp_path_factory.mktemp("references")
     photos = base / "photos"

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
-from trainworks.photostock import catalogue, slices
-from trainworks.photostock.prepare import prepare
+from trainworks.photostock.catalogue import catalogue, slices
+from trainworks.photostock.preparation.prepare import prepare
 
 base, count, sides = Path(sys.argv[1]), 1000, (0, 1, 5, 97, 4000, 13000, 65535)
 rng = np.random.default_rng(0)

@@ -2,10 +2,12 @@
 
 import pytest
 
-from trainworks import credentials, release, s3, store
-from trainworks.photostock import catalogue, weights
-from trainworks.photostock.config import TrainConfig
+from trainworks.photostock.catalogue import catalogue
+from trainworks.photostock.model import weights
 from trainworks.photostock.search import Encoders
+from trainworks.photostock.training.knobs import TrainConfig
+from trainworks.release import releases
+from trainworks.storage import credentials, s3, store
 
 CANARY = "c4n4ry"
 URIS = [
@@ -22,7 +24,7 @@ URIS = [
 TAKERS = {
     "source": catalogue.check,
     "weights": lambda uri: weights.digest(TrainConfig(weights=uri).weights),
-    "release_to": release.check_target,
+    "release_to": releases.check_target,
     "serving": Encoders.load,
 }
 

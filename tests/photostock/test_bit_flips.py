@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import toy_encoders
 from safetensors.torch import save_file
 
-from trainworks import manifest, store
+from tests.photostock import toy_encoders
 from trainworks.errors import IntegrityError
 from trainworks.photostock.search import Encoders
+from trainworks.storage import manifest, store
 
 FLIPS = 200
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import toy_encoders
 
-from trainworks import checkpoints, manifest, s3
+from tests.photostock import toy_encoders
 from trainworks.errors import IntegrityError, WeightsError
-from trainworks.photostock import towers
+from trainworks.photostock.model import towers
 from trainworks.photostock.search import Encoders
+from trainworks.storage import manifest, s3
+from trainworks.training import checkpoints
 
 KEY = "a" * 64
 

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import toy_encoders
 from PIL import Image
-from toy_encoders import DIM
 
 import trainworks
-from trainworks import manifest
+from tests.photostock import toy_encoders
+from tests.photostock.toy_encoders import DIM
 from trainworks.errors import DataError, IntegrityError
 from trainworks.photostock.search import BATCH, Encoders
-from trainworks.release import release
+from trainworks.release.releases import release
+from trainworks.storage import manifest
 
 COLOURS = ["red", "green", "blue", "white", "black", "orange", "navy"]
 

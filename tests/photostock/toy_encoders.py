@@ -11,7 +11,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from trainworks import bundle, gates
+from trainworks.release import bundle, gates
 
 SIDE, DIM, LENGTH = 16, 8, 6
 WORDS = ["<pad>", "<unk>", "red", "green", "blue", "circle"]

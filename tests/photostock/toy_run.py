@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
-from trainworks import manifest
-from trainworks.photostock import samples
+from trainworks.photostock.training import samples
+from trainworks.storage import manifest
 
 Run = dict[str, Any]
 

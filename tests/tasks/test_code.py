@@ -59,15 +59,15 @@ def test_anything_else_is_not(version, changed):
 def test_a_module_is_read_once_however_many_stages_stand_on_it():
     """Reading and parsing is most of what a version costs, and every `pyflyte` asks for all of them."""
     code._parsed.cache_clear()
-    stages = [f"trainworks.photostock.{name}" for name in ("prepare", "curate", "prepare")]
+    stages = [f"trainworks.photostock.{name}" for name in ("preparation.prepare", "curation.curate", "preparation.prepare")]
     closures = [code._closure(stage) for stage in stages]
     assert code._parsed.cache_info().misses == len(set().union(*closures)) < sum(map(len, closures))
 
 
 def test_every_stage_of_photostock_has_a_version_of_its_own():
     """The closure of a stage reaches the code it stands on."""
-    from trainworks import manifest
+    from trainworks.storage import manifest
 
-    closure = code._closure("trainworks.photostock.prepare")
-    assert {"trainworks.photostock.decode", "trainworks.photostock.pixels", manifest.__name__} <= closure
-    assert "trainworks.photostock.train" not in closure
+    closure = code._closure("trainworks.photostock.preparation.prepare")
+    assert {"trainworks.photostock.preparation.decode", "trainworks.photostock.preprocessing.pixels", manifest.__name__} <= closure
+    assert "trainworks.photostock.training.train" not in closure

@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from tasks.knobs import as_dict, build, flat
-from trainworks.photostock.config import DataConfig, GateConfig, Precision, TrainConfig
+from trainworks.photostock.curation.knobs import DataConfig
+from trainworks.photostock.delivery.knobs import GateConfig
+from trainworks.photostock.training.knobs import Precision, TrainConfig
 from workflows.photostock import photostock
 
 SWEEP = {"space", "trials", "parallel", "sampler"}

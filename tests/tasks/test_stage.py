@@ -9,14 +9,14 @@ from flytekit import Resources
 from flytekit.types.directory import FlyteDirectory
 
 from tasks import stage as stages
-from trainworks import manifest, store
+from trainworks.storage import manifest, store
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # flytekit's own
 
 RUNS = []
 
 
-@stages.stage("gates", Resources(cpu="1"))
+@stages.stage("release.gates", Resources(cpu="1"))
 def copy(source: stages.Artifact, factor: int, out: Path) -> stages.Artifact:
     """Copy a text *factor* times."""
     RUNS.append(factor)

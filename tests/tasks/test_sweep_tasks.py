@@ -11,8 +11,9 @@ from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 from flytekit.types.directory import FlyteDirectory
 
 from tasks import sweep as tasks
-from trainworks import space
-from trainworks.photostock.config import DataConfig, TrainConfig
+from trainworks.photostock.curation.knobs import DataConfig
+from trainworks.photostock.training.knobs import TrainConfig
+from trainworks.sweep import space
 from workflows.sweep import sweep
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # flytekit's own

@@ -15,7 +15,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _drift(chosen: argparse.Namespace) -> int:
-    from trainworks.photostock import drift
+    from trainworks.photostock.monitoring import drift
 
     found = drift.drift(chosen.bundle, chosen.catalogue, chosen.queries)
     print(drift.terminal(found))

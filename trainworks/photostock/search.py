@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from trainworks import manifest, s3
 from trainworks.errors import DataError, IntegrityError
-from trainworks.photostock.pixels import Picture, Preprocessing, normalise, open_rgb
-from trainworks.photostock.text import Prompt
-from trainworks.photostock.tokens import Tokenizer
-from trainworks.release import POINTER, VERSIONS, Pointer
+from trainworks.photostock.preprocessing.pixels import Picture, Preprocessing, normalise, open_rgb
+from trainworks.photostock.preprocessing.text import Prompt
+from trainworks.photostock.preprocessing.tokens import Tokenizer
+from trainworks.release.releases import POINTER, VERSIONS, Pointer
+from trainworks.storage import manifest, s3
 
 SCHEMA = 1
 """Version of ``inference.json`` that this code reads."""

@@ -1,0 +1,121 @@
+"""Evaluation compares query by query: with the untouched model, and with the last release and what that was trained on."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.photostock import toy_encoders
+from trainworks.photostock.evaluation import evaluate, subgroups, trained_on
+from trainworks.photostock.evaluation import metrics as retrieval
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory):
+    """The folder of toy encoders, in fp32 and int8."""
+    return toy_encoders.write(tmp_path_factory.mktemp("evaluated") / "encoders")
+
+
+@pytest.fixture(scope="module")
+def measured(encoders, shards, dataset, tmp_path_factory):
+    """``metrics.json`` of toy encoders on the drawn catalogue against themselves, by what a release says of its training."""
+    bundle = toy_encoders.write_bundle(tmp_path_factory.mktemp("bundle") / "bundle", encoders)
+
+    def measured(release="", told=None):
+        out = tmp_path_factory.mktemp("metrics")
+        if told is not None:
+            release = str(toy_encoders.write_bundle(out / "20260131-120000-abc", encoders, trained_on=told))
+        evaluate.evaluate(bundle, bundle, dataset, shards, release, out)
+        return json.loads((out / "metrics.json").read_text())
+
+    return measured
+
+
+@pytest.fixture(scope="module")
+def metrics(measured):
+    """Before the first release."""
+    return measured()
+
+
+def test_a_model_against_itself_gains_nothing(metrics):
+    """The paired difference is nothing, with an interval of no width, in every direction and slice."""
+    nothing = {"difference": 0.0, "interval": [0.0, 0.0]}
+    assert metrics["finetuned"] == metrics["baseline"]
+    for found in (*metrics["paired"].values(), *(g["paired"] for s in metrics["slices"].values() for g in s.values())):
+        assert found["R@10"] == nothing
+
+
+def test_slices_add_up_to_the_whole(metrics):
+    """Weighted by their queries, the slices' recalls are the recall."""
+    whole = metrics["finetuned"]["text_to_image"]
+    for groups in metrics["slices"].values():
+        assert sum(group["queries"] for group in groups.values()) == whole["queries"] == 10
+        assert sum(group["queries"] * group["finetuned"]["R@1"] for group in groups.values()) == pytest.approx(10 * whole["R@1"])
+
+
+def test_each_kind_of_query_has_its_numbers(metrics):
+    """Captions, titles, tags, and one or two tags as people type them."""
+    assert list(metrics["queries"]) == ["caption", "title", "tags", "single tag", "two tags"]
+    assert metrics["queries"]["caption"]["finetuned"] == metrics["finetuned"]["text_to_image"]
+    summary = retrieval.summary(retrieval.ranks(np.eye(2), np.eye(2), np.arange(2), np.arange(2)))
+    assert all(found["baseline"].keys() == summary.keys() for found in metrics["queries"].values())
+
+
+def test_the_calibration_keeps_less_the_higher_the_threshold(metrics):
+    """Recall and false positives fall along the thresholds, from all right pairs down."""
+    curve = metrics["calibration"]
+    assert curve[0]["recall"] == 1
+    for name in ("recall", "false_positive_rate"):
+        values = [point[name] for point in curve]
+        assert values == sorted(values, reverse=True)
+
+
+def test_mistakes_are_measured_before_and_after(metrics):
+    """Each query gives its places to pictures of the test; the same encoders make the same mistakes."""
+    after, before = (metrics["errors"][name] for name in ("finetuned", "baseline"))
+    assert after == before
+    assert after["hubs"]["first"] == after["hubs"]["mean"] == 10 and after["hubs"]["never"] == 0
+
+
+def test_answers_go_both_ways(encoders, shards, dataset, tmp_path):
+    """Beside the pictures found for its caption, each picture has the captions found for it, best first, and the place of its own."""
+    bundle = toy_encoders.write_bundle(tmp_path / "bundle", encoders)
+    evaluate.evaluate(bundle, bundle, dataset, shards, "", tmp_path)
+    for row in pq.read_table(tmp_path / "answers.parquet").to_pylist():
+        assert row["text_scores"] == sorted(row["text_scores"], reverse=True) and len(set(row["texts"])) == len(row["texts"]) == 5
+        assert row["query"] in row["texts"] or row["text_rank"] > 5
+
+
+def test_a_category_that_the_release_never_saw_is_new(measured, dataset, monkeypatch):
+    """Ellipses are new to a release that was trained on the others; each category counts who bears it."""
+    monkeypatch.setattr(subgroups, "LEAST", 2)
+    rows = pq.read_table(dataset / "index.parquet").to_pandas()
+    train, test = (rows[rows["split"] == split] for split in ("train", "test"))
+    others = [tags for tags in train["tags"] if "ellipse" not in tags]
+    found = measured(told=trained_on.summary([], others))
+    assert {tag for tag, told in found["categories"].items() if told["new"]} == {"ellipse"}
+    ellipse, in_test = found["categories"]["ellipse"], sum("ellipse" in tags for tags in test["tags"])
+    assert (ellipse["trained_on"], ellipse["release_trained_on"]) == (sum("ellipse" in tags for tags in train["tags"]), 0)
+    assert found["slices"]["category"]["new"]["queries"] == ellipse["queries"] == in_test
+
+
+def test_the_release_is_measured_on_the_same_queries(measured, dataset):
+    """The same encoders reach the same; test pictures that the release was trained on are counted."""
+    ids = pq.read_table(dataset / "index.parquet", filters=[("split", "=", "test")])["id"].to_pylist()
+    found = measured(told=trained_on.summary([*ids[:3], "elsewhere"], []))
+    release = found["release"]
+    assert release["text_to_image"] == found["finetuned"]["text_to_image"] and release["version"] == "20260131-120000-abc"
+    assert release["overlap"] == {"asked": 10, "trained_on": 3}
+    assert release["ran"].keys() >= {"commit", "created"}
+    for compared in (found, *found["queries"].values(), *found["categories"].values()):
+        assert "over_release" in compared
+    assert found["over_release"]["image_to_text"]["R@1"] == {"difference": 0.0, "interval": [0.0, 0.0]}
+
+
+def test_a_release_that_cannot_be_loaded_is_told_and_stops_nobody(measured, metrics, tmp_path):
+    """The next model may be the cure: it is measured without the comparison."""
+    found = measured(release=str(tmp_path / "gone"))
+    assert found["release"].keys() == {"version", "unreadable"} and found["release"]["version"] == "gone"
+    assert found["finetuned"] == metrics["finetuned"] and "over_release" not in found
+    assert "release" not in metrics

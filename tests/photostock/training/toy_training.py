@@ -1,0 +1,109 @@
+"""A program that fine-tunes in one process after another, each of which dies when it is told to.
+
+Its argument is JSON: ``inputs`` (folders), ``knobs``, and ``runs``, each with its folder ``out``, the folder ``resume``, and ``die``:
+what kills it, and at which occurrence. It prints every exit status; a run leaves the number of its ``steps`` in ``out``, or its
+``seconds`` after SIGTERM.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from lightning_fabric.utilities.cloud_io import _is_dir, get_filesystem
+
+from trainworks.errors import Interrupted
+from trainworks.photostock.model import towers
+from trainworks.photostock.training import train
+from trainworks.photostock.training.finetuner import Finetuner
+from trainworks.photostock.training.knobs import Precision, TrainConfig
+from trainworks.training import checkpoints
+
+
+def at(occurrence, number):
+    """A function that sends the signal *number* to this process when it is called for that time."""
+    calls = iter(range(1, 1_000_000))
+
+    def call():
+        if next(calls) == occurrence:
+            os.kill(os.getpid(), number)
+
+    return call
+
+
+def after_every_step(call):
+    """Have *call* called then."""
+    optimizer_step = Finetuner.optimizer_step
+
+    def step_and_call(*args, **kwargs):
+        optimizer_step(*args, **kwargs)
+        call()
+
+    Finetuner.optimizer_step = step_and_call
+
+
+def prepare_to_die(what, occurrence):
+    """Die ``step``: after an optimiser step. ``save``: between writing a checkpoint and its rename. ``saved``: after it.
+
+    ``term``: SIGTERM after a step.
+    """
+    die = at(occurrence, signal.SIGTERM if what == "term" else signal.SIGKILL)
+    if what in ("step", "term"):
+        after_every_step(die)
+    if what == "save":
+        fsync = os.fsync
+
+        def die_or_sync(descriptor):
+            die()
+            fsync(descriptor)
+
+        os.fsync = die_or_sync
+    return (lambda path: die()) if what == "saved" else None
+
+
+def run(inputs, knobs, out, resume, die):
+    """One fine-tuning; the exit status."""
+    if not die or die[0] != "term":
+        checkpoints.EVERY = 0.0  # after every step
+    share = prepare_to_die(*die) if die else None
+    steps = []
+    after_every_step(lambda: steps.append(time.monotonic()))
+    Path(out).mkdir(parents=True, exist_ok=True)
+    if "precision" in knobs:
+        knobs["precision"] = Precision(knobs["precision"])
+    folders = Path(inputs["untouched"]), Path(inputs["dataset"]), [Path(shard) for shard in inputs["shards"]]
+    try:
+        train.finetune(*folders, TrainConfig(**knobs), Path(out) / "logs", Path(out), Path(resume), share)
+    except Interrupted:
+        (Path(out) / "seconds").write_text(str(time.monotonic() - steps[-1]))
+        return 128 + signal.SIGTERM
+    (Path(out) / "steps").write_text(str(len(steps)))
+    return 0
+
+
+def main(task):
+    """Every run in its own process; what has been imported, and the untouched towers, are shared."""
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)  # threads would not survive the fork
+    _is_dir(get_filesystem("/"), "/")  # imports the clients of three clouds, as every save would
+    untouched = towers.read(Path(task["inputs"]["untouched"]))
+    towers.read = lambda folder: untouched
+    statuses = []
+    for wanted in task["runs"]:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                status = run(task["inputs"], task["knobs"], **wanted)
+            finally:
+                os._exit(status)
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    print("\n" + json.dumps(statuses))  # a progress bar ends without a new line
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,47 @@
+"""What a sweep leaves behind is for people, spreadsheets, and the next run."""
+
+import pandas as pd
+import yaml
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from trainworks.sweep import page as sweep_page
+from trainworks.sweep.trials import Trial
+
+SPACE = {"rate": FloatDistribution(1e-4, 1e-1, log=True), "rules": CategoricalDistribution(["", "<b>=1, *=0"])}
+TRIALS = [
+    Trial({"rate": 0.001, "rules": ""}, 0.20),
+    Trial({"rate": 0.00001234, "rules": "<b>=1, *=0"}, 0.35),
+    Trial({"rate": 0.09, "rules": "<b>=1, *=0"}, None, "TrainingError: the loss\nis nan"),
+]
+WINNER = {"source": "sample", "rate": 0.00001234, "rules": "<b>=1, *=0"}
+
+
+def write(folder):
+    """The files of a sweep of three trials."""
+    sweep_page.write(TRIALS, SPACE, WINNER, {"finetuned": 0.23, "baseline": 0.03}, {"space": "rate = …"}, folder)
+    return folder
+
+
+def test_the_table_has_every_trial(tmp_path):
+    """In the order they were asked, a failed one with its error and no recall."""
+    rows = pd.read_csv(write(tmp_path) / "trials.csv", keep_default_na=False)
+    assert list(rows.columns) == ["trial", "val_recall", "rate", "rules", "error"]
+    assert list(rows["val_recall"]) == ["0.2", "0.35", ""] and list(rows["error"])[2] == "TrainingError: the loss is nan"
+
+
+def test_the_winner_is_an_experiment_file(tmp_path):
+    """The first line has the result and a question; the values come back as they were, a small number as a number."""
+    text = (write(tmp_path) / "winner.yaml").read_text()
+    first = text.splitlines()[0]
+    assert first.startswith("# Trial 2, the best of 3 over rate, rules: validation recall 35.0 %, test R@10 23.0 %") and first.endswith("?")
+    assert yaml.safe_load(text) == WINNER
+
+
+def test_the_page_shows_the_best_and_every_knob(tmp_path):
+    """Plots as pictures in the page, foreign words escaped, nothing fetched."""
+    page = (write(tmp_path) / "sweep.html").read_text()
+    assert "Trial 2 reaches a validation recall of 35.0 %" in page
+    for plot in ("trial, and the best so far", "against rate", "against rules"):
+        assert f'aria-label="Validation recall of each {plot}"' in page or f'aria-label="Validation recall of each trial {plot}"' in page
+    assert "<b>" not in page.replace("<b>0", "") and "<script" not in page and 'src="http' not in page
+    assert "1 of 3 failed" in page

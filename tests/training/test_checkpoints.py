@@ -1,0 +1,153 @@
+"""A checkpoint is whole or refused, and a save that fails leaves the one before it."""
+
+import errno
+import logging
+import resource
+import signal
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trainworks.errors import IntegrityError
+from trainworks.training import checkpoints
+
+KEY = "a" * 64
+
+
+def content(step=1, size=1000):
+    """What Lightning hands over, in small."""
+    weight = torch.arange(size, dtype=torch.float32)
+    optimizer = {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"betas": (0.9, 0.98), "params": [0]}]}
+    return {
+        "global_step": step,
+        "state_dict": {"weight": weight},
+        "optimizer_states": [optimizer],
+        "history": [{"recall": 0.1, "loss": None}],
+    }
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A checkpoint of the training KEY."""
+    checkpoints.write(content(step=7), tmp_path / "one.ckpt", KEY)
+    return tmp_path / "one.ckpt"
+
+
+def test_what_is_read_is_what_was_written(written):
+    """Tensors, numbers, tuples and None come back as they were."""
+    found, expected = checkpoints.read(written, KEY), content(step=7)
+    assert torch.equal(found["state_dict"].pop("weight"), expected["state_dict"].pop("weight"))
+    assert found == expected
+    assert checkpoints.step(written, KEY) == 7
+
+
+def test_every_flipped_bit_is_refused(written):
+    """200 random ones and each of the first line's: a number that is off by one bit would train on, and nobody would know."""
+    whole = written.read_bytes()
+    rng = np.random.default_rng(1)
+    header = 8 * (whole.index(b"\n") + 1)
+    for bit in [*range(header), *rng.integers(8 * len(whole), size=200)]:
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        written.write_bytes(damaged)
+        with pytest.raises(IntegrityError, match="damaged"):
+            checkpoints.read(written, KEY)
+
+
+def test_a_file_cut_short_is_refused(written):
+    """At any length, an empty file included."""
+    whole = written.read_bytes()
+    for length in (0, 10, 64, 80, len(whole) // 2, len(whole) - 1):
+        written.write_bytes(whole[:length])
+        with pytest.raises(IntegrityError, match="damaged"):
+            checkpoints.read(written, KEY)
+
+
+def test_another_training_is_refused(written):
+    """Its weights may even fit."""
+    with pytest.raises(IntegrityError, match=r"of another training \(aaaaaaaaaaaa…, not bbbbbbbbbbbb…\)"):
+        checkpoints.read(written, "b" * 64)
+
+
+def test_two_take_turns_and_the_newest_whole_one_counts(tmp_path, caplog):
+    """Of three saves two are there; if the last is damaged the one before is taken, and of other trainings none."""
+    files = checkpoints.Files(tmp_path, KEY)
+    assert files.newest is None
+    for step in (1, 2, 3):
+        files.save_checkpoint(content(step), files.oldest())
+    assert sorted(checkpoints.step(path, KEY) for path in tmp_path.iterdir()) == [2, 3]
+    last = checkpoints.Files(tmp_path, KEY).newest
+    assert last == files.newest and checkpoints.step(last, KEY) == 3
+    last.write_bytes(last.read_bytes()[:-1])
+    with caplog.at_level(logging.INFO):
+        again = checkpoints.Files(tmp_path, KEY)
+        other = checkpoints.Files(tmp_path, "b" * 64)
+    assert checkpoints.step(again.newest, KEY) == 2 and again.oldest() == last
+    assert other.newest is None
+    assert "damaged" in caplog.text and "of another training" in caplog.text
+
+
+def test_clearing_leaves_other_trainings_alone(tmp_path):
+    """Only when nothing else is in the folder does it go."""
+    first, second = (checkpoints.Files(tmp_path / "resume", key) for key in (KEY, "b" * 64))
+    for files in (first, second):
+        files.save_checkpoint(content(), files.oldest())
+    first.clear()
+    assert checkpoints.Files(tmp_path / "resume", "b" * 64).newest == second.newest
+    second.clear()
+    assert not (tmp_path / "resume").exists()
+
+
+def save_limited(size: int, path: Path) -> None:
+    """Save to *path* while no file may grow beyond *size* bytes, as on a disk that is full there."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        files = checkpoints.Files(path, KEY)
+        files.save_checkpoint(content(step=2, size=100_000), files.oldest())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("tenth", range(10))
+def test_a_disk_that_is_full_costs_a_warning_and_the_checkpoint_before_loads(tenth, tmp_path, caplog):
+    """Full at ten points of the file, here by the kernel's limit on a file's size; nothing half-written stays behind."""
+    first = checkpoints.Files(tmp_path, KEY)
+    first.save_checkpoint(content(step=1), first.oldest())
+    save_limited(40_000 * tenth, tmp_path)
+    assert "no checkpoint after step 2" in caplog.text
+    again = checkpoints.Files(tmp_path, KEY)
+    assert checkpoints.read(again.newest, KEY)["global_step"] == 1
+    assert list(tmp_path.iterdir()) == [again.newest]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+def test_tmp_on_another_file_system_is_not_in_the_way(tmp_path, monkeypatch):
+    """A file is written beside its place: Lightning's own way, over the folder for temporary files, copies it there in pieces."""
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")
+    assert Path("/dev/shm").stat().st_dev != tmp_path.stat().st_dev
+    moves = []
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, to: (moves.append((path.stat().st_dev, path.parent)), replace(path, to))[1])
+    files = checkpoints.Files(tmp_path, KEY)
+    for step in (1, 2, 3):
+        files.save_checkpoint(content(step), files.oldest())
+    assert moves == [(tmp_path.stat().st_dev, tmp_path)] * 3
+    assert checkpoints.read(files.newest, KEY)["global_step"] == 3
+
+
+def test_a_store_that_fails_costs_a_warning(tmp_path, caplog):
+    """The checkpoint is here, if not there."""
+
+    def share(path):
+        raise OSError(errno.EIO, "out of reach")
+
+    files = checkpoints.Files(tmp_path, KEY, share)
+    files.save_checkpoint(content(step=5), files.oldest())
+    assert checkpoints.step(files.newest, KEY) == 5
+    assert "out of reach" in caplog.text

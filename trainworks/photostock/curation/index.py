@@ -1,0 +1,40 @@
+"""The curated dataset as its readers find it: rows of a split, their prompt, and their stored pictures; no torch."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from trainworks.errors import DataError
+from trainworks.photostock.preparation.shards import stored_pictures
+from trainworks.photostock.preprocessing.text import Prompt
+from trainworks.storage import manifest
+
+
+def rows(dataset: Path, split: str) -> pd.DataFrame:
+    """The rows of one *split* (train, val or test) in order of id."""
+    rows = pq.read_table(dataset / "index.parquet", filters=[("split", "=", split)]).to_pandas()
+    return rows.sort_values("id", ignore_index=True)
+
+
+def prompt(dataset: Path) -> Prompt:
+    """The prompt that made the captions of *dataset*."""
+    return Prompt(json.loads((dataset / "card.json").read_text())["prompt"])
+
+
+def pictures(rows: pd.DataFrame, shards: list[Path]) -> Iterator[tuple[int, bytes]]:
+    """Each row's position and its stored picture (JPEG bytes), shard by shard; of others, no picture is fetched.
+
+    Raises:
+        DataError: the dataset names a shard that is not among *shards*.
+    """
+    where = {manifest.digest(shard): shard for shard in shards}
+    for shard, members in rows.groupby("shard"):
+        if shard not in where:
+            raise DataError(
+                f"the dataset names shard {str(shard)[:12]}…, which is not among the {len(shards)} given; curate again from these shards"
+            )
+        for place, picture in stored_pictures(where[str(shard)], members["row"].tolist()):
+            yield members.index[place], picture

@@ -1,0 +1,23 @@
+"""Knobs of what a bundle must reach to be released."""
+
+from dataclasses import dataclass
+
+from trainworks.config import Section, knob
+
+
+@dataclass(frozen=True)
+class GateConfig(Section):
+    """What a bundle must reach to be released."""
+
+    name = "gate"
+
+    gates: str = knob(
+        "recall >= 0, gain >= 0, forgetting <= 0.1, parity <= 1e-5, rejected <= 0.1",
+        "what must hold for a release, such as recall >= 0.25, regression <= 0.02, flip >= 0.9 waived",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from trainworks.photostock.evaluation import measures
+
+        measures.parse(self.gates)

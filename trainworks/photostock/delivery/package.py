@@ -1,0 +1,76 @@
+"""The bundle of PhotoStock: the encoders that ship, what they reached, and a model card."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from trainworks.photostock.delivery import model_card
+from trainworks.photostock.evaluation import trained_on
+from trainworks.photostock.facts import PACKAGES
+from trainworks.photostock.monitoring import profile
+from trainworks.release import bundle
+from trainworks.storage import manifest
+
+ENCODERS = ("image_encoder", "text_encoder")
+
+POINTS = 17
+"""Points of the calibration that inference.json carries: enough to read a threshold from."""
+
+
+def package(encoders: Path, metrics: Path, behaviour: Path, report: Path, dataset: Path, checkpoint: Path, out: Path) -> None:
+    """Write the bundle of one run to the empty folder *out*; an int8 encoder goes in if ``metrics.json`` says it ships.
+
+    The others are the folders of those stages. ``metrics.json`` gains the behaviour checks, ``inference.json`` what a threshold
+    on the cosine means; ``trained_on.json`` tells the next run which tags and pictures this model knows, and ``profile.json``
+    tells ``drift`` what the data looked like.
+    """
+    found, card, inference, verdict, ran = (
+        json.loads(path.read_text())
+        for path in (
+            metrics / "metrics.json",
+            dataset / "card.json",
+            encoders / "inference.json",
+            report / "verdict.json",
+            report / "ran.json",
+        )
+    )
+    facts = {
+        "config": ran["knobs"],
+        "commit": bundle.git_commit(),
+        "data": manifest.digest(dataset),
+        "packages": bundle.versions(PACKAGES),
+        "seed": ran["seed"],
+        "seconds": {stage["stage"]: stage["seconds"] for stage in ran["stages"]},
+        "verdict": verdict,
+    }
+    names = [f"{name}.onnx" for name in ENCODERS]
+    names += [f"{name}.int8.onnx" for name in ENCODERS if found["int8"].get(name, {}).get("ships")]
+    files = {name: encoders / name for name in (*names, "tokenizer.json")}
+    files |= {"report.html": report / "report.html", "history.json": checkpoint / "history.json"}
+    files[profile.FILE] = metrics / profile.FILE
+    trained = pq.read_table(dataset / "index.parquet", columns=["id", "tags"], filters=[("split", "=", "train")])
+    measured = found | {"behaviour": _rates(behaviour)}
+    texts = {
+        "metrics.json": json.dumps(measured, indent=1) + "\n",
+        "README.md": model_card.model_card(measured, card, inference, verdict, facts, names),
+        "inference.json": json.dumps(inference | {"calibration": _calibration(found)}, indent=1) + "\n",
+        trained_on.FILE: json.dumps(trained_on.summary(trained["id"].to_pylist(), trained["tags"].to_pylist()), ensure_ascii=False) + "\n",
+    }
+    bundle.write(out, files, texts, facts)
+
+
+def _rates(behaviour: Path) -> dict[str, dict]:
+    """Each behaviour check without its examples, whose pictures are in the report."""
+    checks = json.loads((behaviour / "behaviour.json").read_text())["checks"]
+    return {name: {key: value for key, value in check.items() if key != "examples"} for name, check in checks.items()}
+
+
+def _calibration(metrics: dict) -> dict[str, Any]:
+    """At most POINTS of the measured thresholds, evenly spaced from the lowest to the highest, and the gallery they hold for."""
+    points = metrics["calibration"]
+    count = min(POINTS, len(points))
+    chosen = [points[i * (len(points) - 1) // max(1, count - 1)] for i in range(count)]
+    rounded = [{name: float(f"{value:.4g}") for name, value in point.items()} for point in chosen]
+    return {"gallery": metrics["gallery"]["pictures"], "points": rounded}

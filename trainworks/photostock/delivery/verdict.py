@@ -1,0 +1,92 @@
+"""What the gates say of a run, from what its stages measured."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainworks.photostock.delivery.knobs import GateConfig
+from trainworks.photostock.evaluation.measures import MEASURES, parse
+from trainworks.release import gates
+from trainworks.report.page import Mark, Quantity, Table, cell
+
+NO_RELEASE = "no release to compare with"
+
+
+def verdict(metrics: Path, behaviour: Path, encoders: Path, dataset: Path, gate: GateConfig) -> dict[str, Any]:
+    """The verdict of ``trainworks.release.gates`` on the bounds that *gate* asks for; the folders are those of the stages.
+
+    What could not be measured fails. Without a release that can be read there is no regression, and the row's note says why.
+    """
+    files = (metrics / "metrics.json", behaviour / "behaviour.json", encoders / "parity.json", dataset / "card.json")
+    found = [json.loads(path.read_bytes()) for path in files]
+    rows = []
+    for name, bound, waived in parse(gate.gates):
+        value, note = _measured(name, *found)
+        measure = MEASURES[name]
+        value = round(value, 12)  # 0.42 - 0.37 is a little less than 0.05, which is enough
+        rows.append(gates.Gate(name, value, bound, measure.meaning, measure.must, waived, note))
+    return gates.verdict(rows)
+
+
+def table(verdict: Mapping[str, Any]) -> Table:
+    """The *verdict* as a person reads it, a row per gate."""
+    rows: list[list[object]] = []
+    for gate in verdict["gates"]:
+        word = ("holds" if gate["passed"] else "fails") + (", waived" if gate["waived"] else "")
+        result = Mark(gate["passed"], f"{word} ({gate['note']})" if gate["note"] else word)
+        rows.append([gate["gate"], gate["meaning"], gate["value"], Quantity(f"{gate['must']} {cell(gate['bound'])}"), result])
+    return Table("What the model had to reach", ["Gate", "What it measures", "Value", "Bound", "Result"], rows)
+
+
+def _measured(
+    name: str, metrics: Mapping[str, Any], behaviour: Mapping[str, Any], parity: Mapping[str, Any], card: Mapping[str, Any]
+) -> tuple[float, str]:
+    """The value of the measure *name*, NaN where it could not be measured, and what there is to say of it."""
+    match name:
+        case "recall":
+            return _recall(metrics, "finetuned"), ""
+        case "gain":
+            return _recall(metrics, "finetuned") - _recall(metrics, "baseline"), ""
+        case "regression":
+            return _regression(metrics)
+        case "forgetting":
+            lost = {kind: found["baseline"]["R@10"] - found["finetuned"]["R@10"] for kind, found in metrics["queries"].items()}
+            return _largest(lost)
+        case "parity":
+            return _largest({encoder: found["max_abs"] for encoder, found in parity.items()})
+        case "int8_loss":
+            shipped = {encoder: found["loss"] for encoder, found in metrics["int8"].items() if found["ships"]}
+            return _largest(shipped) if shipped else (0.0, "withheld, both encoders are in fp32")
+        case "rejected":
+            prepare = next(stage for stage in card["stages"] if stage["stage"] == "prepare")
+            return sum(prepare["rejected"].values()) / prepare["read"], ""
+    return _rate(behaviour["checks"].get(name))
+
+
+def _recall(metrics: Mapping[str, Any], model: str) -> float:
+    return metrics[model]["text_to_image"]["R@10"]
+
+
+def _regression(metrics: Mapping[str, Any]) -> tuple[float, str]:
+    release = metrics.get("release", {})
+    if "over_release" in metrics:
+        return -metrics["over_release"]["text_to_image"]["R@10"]["interval"][1], f"against {release['version']}"
+    # Minus infinity: where there is nothing to lose, every bound holds.
+    return -math.inf, f"{NO_RELEASE}: {release['version']} cannot be read, {release['unreadable']}" if release else NO_RELEASE
+
+
+def _largest(values: Mapping[str, float]) -> tuple[float, str]:
+    """The largest value and whose it is; NaN if there is one."""
+    names = list(values)
+    k = int(np.argmax([values[name] for name in names]))
+    return values[names[k]], names[k].replace("_", " ")
+
+
+def _rate(check: Mapping[str, Any] | None) -> tuple[float, str]:
+    if check is None or not check["cases"] or check["rate"] is None:
+        return math.nan, "not measured: no case to try it on"
+    return check["rate"], f"{check['cases']} cases"

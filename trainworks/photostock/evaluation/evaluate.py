@@ -1,0 +1,207 @@
+"""How good the encoders that ship are: retrieval over the test gallery, against the untouched backbone and the last release."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainworks.errors import IntegrityError
+from trainworks.photostock.curation import index
+from trainworks.photostock.evaluation import metrics, mistakes, predecessor, subgroups, trained_on
+from trainworks.photostock.evaluation.queries import Queries, kinds_of_query
+from trainworks.photostock.monitoring import profile
+from trainworks.photostock.search import Encoders
+
+log = logging.getLogger(__name__)
+
+SHOWN = 8
+"""Pictures kept per answer, for the report."""
+
+SHOWN_TEXTS = 5
+"""Captions kept per picture, for the report."""
+
+INT8_LOSS, INT8_SIZE = 0.005, 0.5
+"""R@10 an 8-bit encoder may lose, and share of the fp32 file it may have, and still ship."""
+
+WAYS = ("text_to_image", "image_to_text")
+
+
+def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], release: str, out: Path) -> None:
+    """Write ``metrics.json``, ``answers.parquet`` and ``profile.json``: the ONNX files of *encoders* and *baseline* on the test split.
+
+    *release* is the version to compare with, a folder or ``s3://`` URI, or ``""``; one that cannot be loaded is told as
+    ``unreadable``. Pictures, preprocessing, prompt and tokens go through the serving module, as in production. Each set of
+    numbers is that of ``metrics.summary``; ``paired`` and ``over_release`` are those of ``metrics.paired``: fine-tuned less
+    untouched, and fine-tuned less release. A category is a tag that enough test pictures bear; it is new if no training
+    picture of the release bore it.
+    """
+    rows = index.rows(dataset, "test")
+    pictures = [picture for _, picture in sorted(index.pictures(rows, shards))]
+    queries = kinds_of_query(rows)
+    models = {name: _answers(str(folder), pictures, queries) for name, folder in (("finetuned", encoders), ("baseline", baseline))}
+    last, told = _last_release(release, models, pictures, queries)
+    by_kind = {kind: {name: answers.retrieve(kind) for name, answers in models.items()} for kind in queries}
+    captions = {name: answers.retrieve_captions() for name, answers in models.items()}
+    if told:
+        last["overlap"] = trained_on.overlap(rows["id"], told)
+    whole = dict(zip(WAYS, (_compared(by_kind["caption"]), _compared(captions)), strict=True))
+    found: dict[str, Any] = {
+        "gallery": {"pictures": len(rows), "captions": rows["caption"].nunique()},
+        "chance": metrics.chance(len(rows)),
+        **{part: {way: both[part] for way, both in whole.items()} for part in whole["text_to_image"] if part != "queries"},
+        "queries": {kind: _compared(both) for kind, both in by_kind.items()},
+        "slices": _slices(rows, dataset, by_kind["caption"], told),
+        "categories": _categories(rows, dataset, by_kind["caption"], told),
+        "calibration": metrics.calibration(models["finetuned"].texts["caption"], models["finetuned"].images, queries["caption"].right),
+        "errors": {name: models[name].mistakes(rows) for name in ("finetuned", "baseline")},
+        "int8": _int8(encoders, models["finetuned"], _answers(str(encoders), pictures, {"caption": queries["caption"]}, int8=True)),
+    }
+    if last:
+        found["release"] = found.get("release", {}) | last
+    (out / "metrics.json").write_text(json.dumps(found, indent=1) + "\n")
+    asked = {kind: of.texts for kind, of in queries.items()}
+    profile.write(
+        out, profile.profile(rows, index.rows(dataset, "train"), shards, models["finetuned"].images, models["finetuned"].texts, asked)
+    )
+    answers = models["finetuned"].shown(rows, by_kind["caption"]["finetuned"].rank, captions["finetuned"].rank)
+    pq.write_table(answers, out / "answers.parquet", compression="zstd")
+
+
+Compared = Mapping[str, metrics.Retrieval]
+"""Model → what it found: finetuned, baseline and, after a first release, release; all for the same queries."""
+
+
+def _last_release(uri: str, models: dict[str, "_Answers"], pictures: list[bytes], queries: dict[str, Queries]) -> tuple[dict, dict | None]:
+    """Add the release at *uri* to *models*; gives what is said of it, and what it was trained on, where that is known."""
+    if not uri:
+        return {}, None
+    version = uri.rpartition("/")[2]
+    try:
+        told = predecessor.told(uri)
+        models["release"] = _answers(uri, pictures, queries)
+    except IntegrityError as error:
+        log.warning("no comparison with the last release: %s", error)
+        return {"version": version, "unreadable": str(error)}, None
+    return {"version": version, "ran": predecessor.ran(uri)}, told
+
+
+def _slices(rows: pd.DataFrame, dataset: Path, found: Compared, told: dict | None) -> dict[str, dict[str, dict]]:
+    """Recall by caption of each group of test pictures; after a release also of its new and its known categories."""
+    groups = subgroups.slices(rows, dataset)
+    if told and (novelty := subgroups.by_novelty(subgroups.categories(rows["tags"]), told["tags"])):
+        groups = {"category": novelty, **groups}
+    return {name: {group: _compared(_taken(found, mask)) for group, mask in masks.items()} for name, masks in groups.items()}
+
+
+def _categories(rows: pd.DataFrame, dataset: Path, found: Compared, told: dict | None) -> dict[str, dict]:
+    """Recall by caption of the pictures that bear each frequent tag, how many trained the model, and how many the release."""
+    trained = trained_on.frequencies(index.rows(dataset, "train")["tags"])
+    known = told["tags"] if told else trained
+    return {
+        tag: {
+            **_compared(_taken(found, mask)),
+            "trained_on": trained[tag],
+            **({"release_trained_on": known.get(tag, 0), "new": tag not in known} if told else {}),
+        }
+        for tag, mask in subgroups.shown(subgroups.categories(rows["tags"]), known).items()
+    }
+
+
+def _taken(found: Compared, chosen: np.ndarray) -> Compared:
+    return {name: retrieval.take(chosen) for name, retrieval in found.items()}
+
+
+def _compared(found: Compared) -> dict:
+    """The number of queries, each model's summary, and the paired differences."""
+    after = found["finetuned"]
+    result = {"queries": len(after.rank), **{name: metrics.summary(retrieval) for name, retrieval in found.items()}}
+    result["paired"] = metrics.paired(after, found["baseline"])
+    if "release" in found:
+        result["over_release"] = metrics.paired(after, found["release"])
+    return result
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What a pair of encoders answers: images (n, D), and texts of each kind of query (q, D)."""
+
+    images: np.ndarray
+    texts: dict[str, np.ndarray]
+    queries: dict[str, Queries]
+
+    def retrieve(self, kind: str) -> metrics.Retrieval:
+        """Pictures by one kind of query."""
+        return metrics.retrieve(self.texts[kind], self.images, self.queries[kind].right)
+
+    def retrieve_captions(self) -> metrics.Retrieval:
+        """The distinct captions by picture."""
+        first, labels = self._distinct_captions()
+        return metrics.ranks(self.images, self.texts["caption"][first], labels, np.arange(len(first)))
+
+    def _distinct_captions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each distinct caption is first, and which of them each picture has."""
+        _, first, labels = np.unique(self.queries["caption"].texts, return_index=True, return_inverse=True)
+        return first, labels
+
+    def mistakes(self, rows: pd.DataFrame) -> dict[str, Any]:
+        """Hubs and confused pairs, by caption."""
+        return mistakes.mistakes(self.texts["caption"], self.images, rows["caption"].tolist(), rows["id"].tolist())
+
+    def shown(self, rows: pd.DataFrame, rank: np.ndarray, text_rank: np.ndarray) -> pa.Table:
+        """The first answers to each caption, with the right ones marked, and the first of the distinct captions for each picture."""
+        ids, captions = rows["id"].to_numpy(), rows["caption"].to_numpy()
+        best, score = metrics.top(self.texts["caption"], self.images, SHOWN)
+        first, _ = self._distinct_captions()
+        said, agreement = metrics.top(self.images, self.texts["caption"][first], SHOWN_TEXTS)
+        return pa.table(
+            {
+                "id": ids,
+                "query": captions,
+                "rank": rank.astype(np.int32),
+                "found": ids[best].tolist(),
+                "scores": score.astype(float).tolist(),
+                "right": (captions[best] == captions[:, None]).tolist(),
+                "text_rank": text_rank.astype(np.int32),
+                "texts": captions[first][said].tolist(),
+                "text_scores": agreement.astype(float).tolist(),
+            }
+        )
+
+
+def _answers(uri: str, pictures: list[bytes], queries: dict[str, Queries], int8: bool = False) -> _Answers:
+    encoders = Encoders.load(uri, int8=int8)
+    log.info("%d pictures and their texts through %s", len(pictures), uri.rpartition("/")[2])
+    distinct = {text: k for k, text in enumerate(dict.fromkeys(text for kind in queries.values() for text in kind.texts))}
+    embedded = encoders.texts(list(distinct))
+    texts = {kind: embedded[[distinct[text] for text in found.texts]] for kind, found in queries.items()}
+    return _Answers(encoders.images(pictures), texts, queries)
+
+
+def _int8(folder: Path, fp32: _Answers, int8: _Answers) -> dict[str, dict]:
+    """Each tower's 8-bit encoder, the other tower in fp32: what it costs, what it saves, whether it ships."""
+    full = _recall(fp32)
+    mixed = {"image_encoder": replace(fp32, images=int8.images), "text_encoder": replace(fp32, texts=int8.texts)}
+    found = {}
+    for name, answers in mixed.items():
+        recall = _recall(answers)
+        size, fp32_size = ((folder / f"{name}{suffix}").stat().st_size for suffix in (".int8.onnx", ".onnx"))
+        found[name] = {
+            "R@10": recall,
+            "loss": full - recall,
+            "bytes": size,
+            "fp32_bytes": fp32_size,
+            "ships": full - recall <= INT8_LOSS and size <= INT8_SIZE * fp32_size,
+        }
+    return found
+
+
+def _recall(answers: _Answers) -> float:
+    """R@10 by caption."""
+    return float((answers.retrieve("caption").rank <= 10).mean())

@@ -1,0 +1,207 @@
+"""The curated dataset as training reads it: pictures as one uint8 array on disk, captions, and pairs in a fixed order."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tokenizers import Tokenizer
+from torch import Tensor, from_numpy
+from tqdm import tqdm
+
+from trainworks import sampling
+from trainworks.errors import DataError
+from trainworks.photostock.augmentation.augment_image import Augmentation
+from trainworks.photostock.augmentation.augment_text import TextAugmentation
+from trainworks.photostock.curation import index
+from trainworks.photostock.preprocessing.pixels import Preprocessing
+from trainworks.photostock.preprocessing.text import Prompt
+from trainworks.photostock.training.knobs import Pairs, TrainConfig
+from trainworks.training.ranks import ALONE, Rank
+
+
+def pixel_array(rows: pd.DataFrame, shards: list[Path], preprocessing: Preprocessing, path: Path) -> np.ndarray:
+    """Every row's preprocessed picture, uint8 (n, size, size, 3), in a file at *path* that memory only maps.
+
+    What is at *path* already is taken for it: another process has made it.
+    """
+    shape = (len(rows), preprocessing.size, preprocessing.size, 3)
+    if path.exists():
+        return np.memmap(path, np.uint8, "c", shape=shape)  # torch wants arrays that may be written to
+    array = np.memmap(path, np.uint8, "w+", shape=shape)
+
+    def fill(item: tuple[int, bytes]) -> None:
+        position, data = item
+        array[position] = preprocessing.apply(Image.open(BytesIO(data)))
+
+    with ThreadPoolExecutor() as pool:
+        # Read ahead at most 256 pictures: map() alone would hold them all.
+        progress = tqdm(index.pictures(rows, shards), "pictures", len(rows), delay=2, leave=False)
+        for batch in _batches(progress, 256):
+            list(pool.map(fill, batch))
+    return array
+
+
+def _batches(items: Iterable, size: int) -> Iterator[list]:
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+Encode = Callable[[Sequence[str]], Tensor]
+"""Texts to what the text tower takes: token ids int64 (n, context), or float32 (n, F) features if it is locked."""
+
+
+class Tags(NamedTuple):
+    """Single tags of a batch: what the text tower takes for T of them, and which picture has which, bool (B, T).
+
+    Of several ranks, each has ⌈T/ranks⌉ texts: one after the other they are the T tags, and then again the first.
+    """
+
+    text: Tensor
+    has: Tensor
+
+
+class Batch(NamedTuple):
+    """B pairs: uint8 pixels (B, size, size, 3) or float32 features (B, F); texts as ``Encode`` gives them; int64 (B,) that numbers
+    equal texts. Of several ranks, each has its part of images and texts, and the numbers of all."""
+
+    image: Tensor
+    text: Tensor
+    caption: Tensor
+    tags: Tags | None = None
+
+
+def tokens(tokenizer: Tokenizer) -> Encode:
+    """Texts to the token ids of *tokenizer*."""
+    return lambda texts: from_numpy(np.array([encoding.ids for encoding in tokenizer.encode_batch(list(texts))], np.int64))
+
+
+def looked_up(texts: list[str], features: np.ndarray) -> Encode:
+    """Texts to their rows of *features*, which are of *texts* in this order."""
+    row = {text: k for k, text in enumerate(texts)}
+    return lambda wanted: from_numpy(features[[row[text] for text in wanted]])
+
+
+def batch(images: np.ndarray, texts: Sequence[str], encode: Encode, rank: Rank = ALONE) -> Batch:
+    """One batch of *images* (pixels or features), of which *rank* has its part, and all *texts*."""
+    caption = np.unique(texts, return_inverse=True)[1].astype(np.int64)
+    return Batch(from_numpy(np.ascontiguousarray(images)), encode(texts[rank.part(len(texts))]), from_numpy(caption))
+
+
+class Gallery:
+    """Held-out pictures with their captions, in order, in batches of at most *size*."""
+
+    def __init__(self, rows: pd.DataFrame, images: np.ndarray, encode: Encode, size: int):
+        self.captions, self.images, self.encode, self.size = list(rows["caption"]), images, encode, size
+
+    def __len__(self) -> int:
+        return -(-len(self.captions) // self.size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, len(self.captions), self.size):
+            rows = slice(start, start + self.size)
+            yield batch(self.images[rows], self.captions[rows], self.encode)
+
+
+class PairLoader:
+    """The training pairs of one epoch after another, in full batches.
+
+    Order, choice of text and augmentation are pure functions of (seed, epoch, id); each picture
+    meets one text, drawn anew every epoch. The last batch is filled up from the start of the same order, so
+    that no picture is left out and InfoNCE always sees as many negatives. With *with_tags* every picture that has tags
+    also draws one of them. ``given`` counts the batches of all epochs: a new loader that starts from it goes on with the next.
+    Each *rank* gets its part of every batch, of ``batch_size`` pairs together.
+
+    Raises:
+        DataError: fewer training pictures than one batch holds.
+    """
+
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        images: np.ndarray,
+        encode: Encode,
+        prompt: Prompt,
+        config: TrainConfig,
+        with_tags: bool = False,
+        rank: Rank = ALONE,
+    ):
+        if len(rows) < config.batch_size:
+            raise DataError(
+                f"{len(rows)} training pictures are fewer than train.batch_size = {config.batch_size}: lower it, or bring more pictures"
+            )
+        self.ids: list[str] = list(rows["id"])
+        self.records: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
+        if config.pairs is Pairs.SHUFFLED:
+            wrong = sampling.order(len(rows), config.seed, epoch=0)
+            self.records = [self.records[k] for k in wrong]
+        self.images, self.encode, self.config, self.with_tags, self.rank = images, encode, config, with_tags, rank
+        self.augment_image, self.augment_text = Augmentation(config.augment_image), TextAugmentation(config.augment_text, prompt)
+        self.given = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.ids) // self.config.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        done, first = divmod(self.given, len(self))
+        epoch = done + 1
+        for members in self._members(epoch)[first:]:
+            self.given += 1
+            own = self.rank.part(len(members))
+            chances = [self._chance(k, epoch) for k in members]
+            texts = [self._text(k, chance) for k, chance in zip(members, chances, strict=True)]
+            images = [self.augment_image.apply(self.images[k], chance) for k, chance in zip(members[own], chances[own], strict=True)]
+            tags = self._tags(members, epoch) if self.with_tags else None
+            yield batch(np.stack(images), texts, self.encode, self.rank)._replace(tags=tags)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the loader is."""
+        return {"given": self.given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there."""
+        self.given = state["given"]
+
+    def ids_of(self, step: int) -> list[str]:
+        """The pictures of the batch that follows *step* others, counted over all epochs."""
+        done, number = divmod(step, len(self))
+        return [self.ids[k] for k in self._members(done + 1)[number]]
+
+    def _members(self, epoch: int) -> np.ndarray:
+        """Positions of an *epoch*'s pictures, int64 (batches, batch_size)."""
+        size = self.config.batch_size
+        return np.resize(sampling.order(len(self.ids), self.config.seed, epoch), len(self) * size).reshape(-1, size)
+
+    def pair(self, k: int, epoch: int, image: np.ndarray) -> tuple[np.ndarray, str]:
+        """Picture *k*, given as *image*, and its text as they enter the model in *epoch*."""
+        chance = self._chance(k, epoch)
+        text = self._text(k, chance)
+        return self.augment_image.apply(image, chance), text
+
+    def _chance(self, k: int, epoch: int) -> np.random.Generator:
+        return sampling.chance(self.config.seed, epoch, self.ids[k])
+
+    def _text(self, k: int, chance: np.random.Generator) -> str:
+        return self.augment_text.draw(self.records[k], chance)
+
+    def _tags(self, members: np.ndarray, epoch: int) -> Tags | None:
+        own = [list(self.records[k]["tags"]) for k in members]
+        drawn = set()
+        for k, tags in zip(members, own, strict=True):
+            if tags:
+                drawn.add(tags[sampling.chance(self.config.seed, epoch, f"tag of {self.ids[k]}").integers(len(tags))])
+        texts = sorted(drawn)
+        has = np.array([[tag in tags for tag in texts] for tags in own])
+        share = -(-len(texts) // self.rank.of)
+        mine = [texts[k % len(texts)] for k in range(self.rank.number * share, (self.rank.number + 1) * share)]
+        return Tags(self.encode(mine), from_numpy(has)) if texts else None

@@ -1,0 +1,276 @@
+"""One optimiser step per batch, and retrieval over the whole validation gallery after every epoch."""
+
+import copy
+import logging
+import math
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.trainer.states import TrainerFn
+from timm.layers import convert_sync_batchnorm
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim.lr_scheduler import LambdaLR
+
+from trainworks.errors import TrainingError
+from trainworks.photostock.evaluation import metrics
+from trainworks.photostock.model import towers, trim, tune
+from trainworks.photostock.training import locked
+from trainworks.photostock.training.dataset import Batch
+from trainworks.photostock.training.knobs import Pairs, TrainConfig
+from trainworks.photostock.training.losses import Loss, clip, initial_bias
+from trainworks.training.ranks import ALONE, Rank
+
+log = logging.getLogger(__name__)
+
+WARM_UP = 0.1
+"""Share of the steps in which the learning rate rises from nothing to its peak."""
+
+MAX_SCALE = 100.0
+"""The similarity scale is kept at or below this, as in Radford et al. 2021 (arXiv 2103.00020), section 2.5."""
+
+STATES = {"state_dict", "current_model_state"}
+"""Where a checkpoint of Lightning has weights: the only ones, or the averaged and the current ones."""
+
+PROGRESS = ("history", "losses", "best")
+
+
+class _Seen(NamedTuple):
+    """Embeddings of one batch of the validation gallery, and its texts as the text tower takes them."""
+
+    image: Tensor
+    embedded: Tensor
+    text: Tensor
+
+
+class Finetuner(pl.LightningModule):
+    """Trains ``towers`` in place, until the epochs are over or validation recall has not risen for ``patience`` of them.
+
+    ``history`` has a row per validation, from before training on. ``best`` are the weights that training changes, as they were in the
+    validation of the best recall (of the last epoch, if pairs are shuffled); of averaged weights the average. A checkpoint holds
+    both, and no frozen weights. Each *rank* embeds its part of a batch and of the gallery; loss, gradients and recall are of all.
+
+    Raises:
+        LanguageError: ``tune`` or ``loss`` does not fit this backbone.
+        ValueError: batch norm learns, and ranks without a GPU have no statistics of the whole batch.
+    """
+
+    def __init__(self, model: towers.Towers, config: TrainConfig, steps: int, rank: Rank = ALONE):
+        super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
+        self.towers, self.config, self.steps, self.rank = model, config, steps, rank
+        self.model = model.model
+        self.register_buffer("mean", torch.tensor(model.mean), persistent=False)
+        self.register_buffer("std", torch.tensor(model.std), persistent=False)
+        self.loss = Loss(config.loss)
+        # In a tuple, so that it is in no state dict.
+        self.teacher = (copy.deepcopy(self.model).eval().requires_grad_(False),) if "distill" in self.loss.terms else ()
+        tune.adapt(self.model, config.tune, config.epochs)
+        self.optimised, self.groups = tune.groups(self.model, config.tune, config.learning_rate, config.weight_decay)
+        self.bias: nn.Parameter | None = getattr(self.model, "logit_bias", None)
+        self.starts_bias = self.bias is None and "siglip" in self.loss.terms
+        if self.starts_bias:
+            self.bias = nn.Parameter(torch.zeros(()))
+            self.optimised.append({"params": [self.bias], "lr": config.learning_rate, "weight_decay": 0.0, "name": "bias", "thaw": 1})
+        self.learning = self._learning()
+        self._join_statistics()
+        self.history: list[dict[str, Any]] = []
+        self.losses: list[float] = []
+        self.seen: dict[int, _Seen] = {}
+        self.validated: dict[str, Tensor] = {}
+        self.best: dict[str, Tensor] = {}
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, warm-up and cosine decay to nothing."""
+        warm_up = max(1, round(WARM_UP * self.steps))
+
+        def share(step: int) -> float:
+            if step < warm_up:
+                return (step + 1) / warm_up
+            return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, self.steps - warm_up)))
+
+        optimizer = torch.optim.AdamW(self.optimised, betas=(0.9, 0.98), eps=1e-6, fused=True)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, share), "interval": "step"}}
+
+    def embed(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """L2-normalised image and text embeddings by *model*, (B, D) each."""
+        return self.embed_images(model, batch.image), self.embed_texts(model, batch.text)
+
+    def embed_images(self, model: Any, image: Tensor) -> Tensor:
+        """Pixels uint8 (B, size, size, 3), or the features of a locked tower, to (B, D)."""
+        if image.is_floating_point():
+            return locked.project(model, "image", image)
+        return model.encode_image(towers.normalise(image, self.mean, self.std), normalize=True)
+
+    def embed_texts(self, model: Any, text: Tensor) -> Tensor:
+        """Token ids int64 (B, context), or the features of a locked tower, to (B, D)."""
+        if text.is_floating_point():
+            return locked.project(model, "text", text)
+        return trim.encode_text(model, text)
+
+    def on_train_start(self) -> None:
+        """Training may start in the middle of an epoch, or be over."""
+        for teacher in self.teacher:
+            teacher.to(self.device)
+        self._thaw()
+        self.trainer.should_stop = self._is_settled()
+
+    def on_train_epoch_start(self) -> None:
+        """What thaws now learns."""
+        self.losses = []
+        self._thaw()
+
+    def _thaw(self) -> None:
+        """A frozen part runs as it will be shipped: no dropout, batch norm by its stored statistics."""
+        tune.thaw(self.optimised, self.current_epoch + 1)
+        self.model.train()
+        for module in self.model.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                module.eval()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Dropout is a function of (seed, step, rank), whatever ran before."""
+        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step + (self.rank.number << 48))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of one batch, of all ranks together."""
+        # Flash attention in bf16 on CPU takes two to four times as long backward as matrix products do, for sequences below 100.
+        with sdpa_kernel(SDPBackend.MATH) if torch.is_autocast_enabled("cpu") else nullcontext():
+            return self._loss_of(batch)
+
+    def _loss_of(self, batch: Batch) -> Tensor:
+        image, text = map(self.rank.gather, self.embed(self.model, batch))
+        scale = self.model.logit_scale.exp()
+        teacher = tagged = None
+        for model in self.teacher:
+            with torch.no_grad():
+                teacher = (*map(self.rank.gather, self.embed(model, batch)), model.logit_scale.exp())
+        if batch.tags is not None:
+            has = batch.tags.has
+            tagged = self.rank.gather(self.embed_texts(self.model, batch.tags.text))[: has.shape[1]], has
+        if self.starts_bias and self.global_step == 0:
+            self.bias.data = initial_bias(image, text, scale, batch.caption)  # type: ignore[union-attr]
+        found = self.loss(image, text, scale, batch.caption, bias=self.bias, teacher=teacher, tagged=tagged)
+        loss = found["loss"]
+        self.losses.append(loss.item())
+        self._require_finite("loss", self.losses[-1])
+        self.log("train_loss", loss, prog_bar=True)
+        if len(self.loss.terms) > 1:
+            self.log_dict({f"train_loss_{term}": found[term] for term in self.loss.terms})
+        return loss
+
+    def on_after_backward(self) -> None:
+        """Gradients are those of the whole batch."""
+        self.rank.average(parameter.grad for group in self.optimised for parameter in group["params"])
+
+    def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None) -> None:
+        """Clip the norm of the whole gradient, which must be finite: clipping would make NaN of infinity."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self._require_finite("norm of the gradient", nn.utils.clip_grad_norm_(parameters, gradient_clip_val).item())
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Keep the similarity scale in CLIP's range, before averages and checkpoints see it."""
+        super().optimizer_step(*args, **kwargs)
+        if self.model.logit_scale.requires_grad:
+            with torch.no_grad():
+                self.model.logit_scale.clamp_(0, math.log(MAX_SCALE))
+
+    def _require_finite(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            ids = self.trainer.train_dataloader.ids_of(self.global_step)  # type: ignore[union-attr]
+            raise TrainingError(
+                f"the {name} is {value} at epoch {self.current_epoch + 1}, step {self.global_step}: "
+                f"lower train.learning_rate (now {self.config.learning_rate}) or use train.precision=fp32; "
+                f"the pictures of this step were {', '.join(ids)}"
+            )
+
+    def on_validation_epoch_start(self) -> None:
+        """Keep what is validated: where weights are averaged, they are in place only until the epoch's end."""
+        if self._is_fitting():
+            self.validated = {name: value.to("cpu", copy=True) for name, value in self.state_dict().items() if name in self.learning}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Embed one batch of the validation gallery."""
+        if batch_idx % self.rank.of == self.rank.number:
+            image, text = self.embed(self.model, batch)
+            self.seen[batch_idx] = _Seen(image.float().cpu(), text.float().cpu(), batch.text.cpu())
+
+    def on_validation_epoch_end(self) -> None:
+        """Recall over the gallery; equal texts share their right answers."""
+        seen = self.rank.merged(self.seen)
+        image, text, said = (torch.cat(parts) for parts in zip(*(seen[number] for number in sorted(seen)), strict=True))
+        self.seen = {}
+        label = np.unique(said.numpy(), axis=0, return_inverse=True)[1]
+        to_image = metrics.summary(metrics.ranks(text.numpy(), image.numpy(), label, label))
+        to_text = metrics.summary(metrics.ranks(image.numpy(), text.numpy(), label, label))
+        scale = self.validated.get("model.logit_scale", self.model.logit_scale.detach().cpu()).exp()
+        loss = clip(image, text, scale, torch.from_numpy(label))
+        recall = float(np.mean([side[f"R@{k}"] for side in (to_image, to_text) for k in (1, 5, 10)]))
+        # validate() before fit() is epoch 0: the untouched towers.
+        fitting = self._is_fitting()
+        row: dict[str, Any] = {
+            "epoch": self.current_epoch + 1 if fitting else 0,
+            "step": self.global_step,
+            "train_loss": float(np.mean(self.losses)) if fitting else None,
+            "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"] if fitting else None,
+            "val_loss": float(loss),
+            **{f"val_{name}": to_image[name] for name in ("R@1", "R@5", "R@10")},
+            "val_recall": recall,
+        }
+        # A control is judged where it ends.
+        if fitting and (self.config.pairs is Pairs.SHUFFLED or all(recall > before["val_recall"] for before in self.history[1:])):
+            self.best = self.validated
+        self.history.append(row)
+        self.trainer.should_stop = self._is_settled()
+        log.info("metrics   %s", " ".join(f"{name}={value:.6g}" for name, value in row.items() if value is not None))
+        self.log_dict({"val_loss": row["val_loss"], "val_R@10": to_image["R@10"], "val_recall": recall}, prog_bar=True)
+
+    def _is_fitting(self) -> bool:
+        return self.trainer.state.fn == TrainerFn.FITTING
+
+    def _is_settled(self) -> bool:
+        recalls = [row["val_recall"] for row in self.history[1:]]
+        return bool(recalls) and len(recalls) - 1 - recalls.index(max(recalls)) >= self.config.patience
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what is frozen, and add what Lightning does not know."""
+        for part in STATES & checkpoint.keys():
+            checkpoint[part] = {name: value for name, value in checkpoint[part].items() if name in self.learning}
+        checkpoint["finetuner"] = {name: getattr(self, name) for name in PROGRESS}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The frozen weights are those of the untouched model."""
+        for part in STATES & checkpoint.keys():
+            checkpoint[part] = {**self.state_dict(), **checkpoint[part]}
+        for name in PROGRESS:
+            setattr(self, name, checkpoint["finetuner"][name])
+
+    def _join_statistics(self) -> None:
+        """Have batch norm that learns see the whole batch, as it would on one device."""
+        live = [name.removesuffix(".running_mean") for name in self.learning if name.endswith(".running_mean")]
+        if self.config.devices == 1 or not live:
+            return
+        if not torch.cuda.is_available():
+            self.config.refuse(
+                "devices",
+                f"batch norm learns ({min(live).removeprefix('model.')}), and only GPUs share its statistics: take train.devices = 1, "
+                f"or let it stay as it is, with image.norms=0 as first rule of train.tune",
+            )
+        convert_sync_batchnorm(self.model)
+
+    def _learning(self) -> set[str]:
+        """Names of the state dict that training changes: what is optimised, and the statistics of layers that hold some of it."""
+        optimised = {id(parameter) for group in self.optimised for parameter in group["params"]}
+
+        def changes(name: str, value: Tensor) -> bool:
+            if isinstance(value, nn.Parameter):
+                return id(value) in optimised
+            own = list(self.get_submodule(name.rpartition(".")[0]).parameters(recurse=False))
+            return not own or any(id(parameter) in optimised for parameter in own)
+
+        return {name for name, value in self.state_dict(keep_vars=True).items() if changes(name, value)}

@@ -1,0 +1,95 @@
+"""What fine-tuning reads: pairs and gallery as pixels and token ids, or as the features of a tower that never learns."""
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from trainworks import sampling
+from trainworks.photostock.curation import index
+from trainworks.photostock.model import towers, trim, tune
+from trainworks.photostock.preprocessing import pixels
+from trainworks.photostock.training import locked, samples
+from trainworks.photostock.training.dataset import Encode, Gallery, PairLoader, looked_up, pixel_array, tokens
+from trainworks.photostock.training.knobs import Precision, TrainConfig
+from trainworks.photostock.training.loss_terms import terms
+from trainworks.storage import manifest, store
+from trainworks.training.ranks import ALONE, Rank
+
+SPLITS = ("train", "val")
+
+
+class Inputs:
+    """The training ``pairs`` and the validation ``gallery`` of a dataset.
+
+    Features of a locked tower are kept among the stage outputs, under what they are made from: the next experiment on the
+    same tower does not make them again. Pictures lie in *scratch*: ranks that are given the same only map them.
+    """
+
+    def __init__(
+        self,
+        model: towers.Towers,
+        untouched: Path,
+        dataset: Path,
+        shards: list[Path],
+        config: TrainConfig,
+        scratch: Path,
+        rank: Rank = ALONE,
+    ):
+        self.model, self.shards, self.config, self.scratch = model, shards, config, scratch
+        code = [Path(module.__file__).read_text() for module in (locked, pixels, towers, trim)]  # type: ignore[arg-type]
+        made_from = [manifest.digest(untouched), manifest.digest(dataset), config.image, config.precision.value, torch.__version__, *code]
+        self.key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:20]
+        self.preprocessing = pixels.Preprocessing(config.image)
+        self.rows = {split: index.rows(dataset, split) for split in SPLITS}
+        with_tags = "tags" in terms(config.loss)
+        images, encode = self._images(), self._encode(with_tags)
+        self.pairs = PairLoader(self.rows["train"], images["train"], encode, index.prompt(dataset), config, with_tags, rank)
+        self.gallery = Gallery(self.rows["val"], images["val"], encode, config.batch_size)
+
+    def samples(self) -> list[samples.Sample]:
+        """Some training pairs as they enter the model in the first epoch, the pictures as pixels."""
+        chosen = sampling.order(len(self.rows["train"]), self.config.seed, epoch=1)[: samples.COUNT]
+        rows = self.rows["train"].iloc[chosen].reset_index(drop=True)
+        pictures = self._pixels(rows, "samples")
+        pairs = [self.pairs.pair(k, 1, pictures[n]) for n, k in enumerate(chosen)]
+        return [samples.Sample(name, text, image) for name, (image, text) in zip(rows["id"], pairs, strict=True)]
+
+    def _images(self) -> dict[str, np.ndarray]:
+        if self.config.augment_image.strip() or not self._is_locked("image"):
+            return {split: self._pixels(self.rows[split], split) for split in SPLITS}
+        return {split: self._kept(f"{split}-image", partial(self._image_features, split)) for split in SPLITS}
+
+    def _image_features(self, split: str) -> np.ndarray:
+        return locked.image_features(self.model, self._pixels(self.rows[split], split), self._autocast())
+
+    def _encode(self, with_tags: bool) -> Encode:
+        augment = self.config.augment_text.strip()
+        if augment not in ("", "sample_field") or not self._is_locked("text"):
+            return tokens(self.model.tokenizer)
+        train = self.rows["train"]
+        texts, name = {*train["caption"], *self.rows["val"]["caption"]}, "text"
+        for wanted, column in ((bool(augment), "texts"), (with_tags, "tags")):
+            if wanted:
+                texts.update(text for said in train[column] for text in said)
+                name += f"-{column}"
+        ordered = sorted(texts, key=lambda text: (len(text), text))  # of like length, so that little padding is computed
+        return looked_up(ordered, self._kept(name, lambda: locked.text_features(self.model, ordered, self._autocast())))
+
+    def _is_locked(self, tower: str) -> bool:
+        model = self.model.model
+        return locked.has_separate_head(model, tower) and tune.is_frozen(model, self.config.tune, tower)
+
+    def _pixels(self, rows: pd.DataFrame, name: str) -> np.ndarray:
+        return pixel_array(rows, self.shards, self.preprocessing, self.scratch / f"{name}.pixels")
+
+    def _kept(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        folder = store.remember("features", f"{self.key}-{name}", lambda out: np.save(out / "features.npy", make()))
+        return np.load(folder / "features.npy", mmap_mode="r")
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(locked.device().type, torch.bfloat16, enabled=self.config.precision is Precision.BF16)

@@ -1,0 +1,39 @@
+"""What a sweep needs to know of PhotoStock: which knobs it may vary, and what a trial and its winner reached."""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from trainworks.photostock.curation import subsample
+from trainworks.photostock.curation.knobs import DataConfig
+
+SEES = ("backbone", "weights", "image", "seed")
+"""Knobs that decide how the untouched tower sees a picture."""
+
+
+def check(varied: Collection[str], data: DataConfig) -> None:
+    """Refuse to vary what would change the pictures that trials are compared on.
+
+    Raises:
+        ValueError: curation looks at embeddings, and the knobs *varied* change them.
+    """
+    own = [name for name in SEES if name in varied]
+    if own and subsample.wants_embeddings(data.subsample):
+        raise ValueError(
+            f"data.subsample = {data.subsample!r}: keeps pictures by how they look to the untouched backbone, so trials of different "
+            f"{' or '.join(own)} would be measured on different pictures; take {' and '.join(own)} out of the space or that step out"
+        )
+
+
+def validation(checkpoint: Path) -> float:
+    """The validation recall, 0 to 1, of the weights in *checkpoint*: what early stopping watches."""
+    history = json.loads((checkpoint / "history.json").read_text())
+    mixture = checkpoint / "mixture.json"
+    rows = json.loads(mixture.read_text()) if mixture.exists() else [row for row in history if row["best"]]
+    return max(row["val_recall"] for row in rows)
+
+
+def tested(metrics: Path) -> dict[str, float]:
+    """Text-to-image R@10 by caption on the test gallery, 0 to 1: ``finetuned`` and ``baseline``."""
+    found = json.loads((metrics / "metrics.json").read_text())
+    return {model: found[model]["text_to_image"]["R@10"] for model in ("finetuned", "baseline")}

@@ -1,0 +1,65 @@
+"""``python -m trainworks release``: what lies in a release folder, and which version of it is served."""
+
+import argparse
+from typing import Any
+
+from trainworks.errors import IntegrityError, ReleaseError
+from trainworks.release import gates, releases
+
+HEAD = ("version", "made (UTC)", "", "gates", "R@10", "seed", "commit")
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add ``release list|promote|rollback`` to the *commands* of a parser."""
+    parser = commands.add_parser("release", help="versions of a release folder: list them, promote one, roll back")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    for name, action, words in (
+        ("list", _list, "every version: time, gates, R@10, seed, commit, and which is current"),
+        ("promote", _promote, "make a version current whose gates held"),
+        ("rollback", _rollback, "make the version current that was so before; one step only"),
+    ):
+        chosen = actions.add_parser(name, help=words, description=words)
+        chosen.add_argument("target", metavar="TARGET", help="what release_to was: a folder or s3://bucket/prefix")
+        if action is _promote:
+            chosen.add_argument("version", metavar="VERSION", help="a name that list shows")
+        chosen.set_defaults(command=action)
+
+
+def _list(chosen: argparse.Namespace) -> None:
+    from trainworks.report import terminal
+
+    to = chosen.target.rstrip("/")
+    found = releases.versions(to)
+    if not found:
+        raise ReleaseError(f"{to}: holds no version; expected a folder that release_to named")
+    pointer = releases.current(to)
+    print(terminal.table(HEAD, [_row(to, version, pointer) for version in found]))
+    if pointer and pointer.previous:
+        print(f"\nrollback would make {pointer.previous} current")
+
+
+def _row(to: str, version: str, pointer: releases.Pointer | None) -> list[object]:
+    """What the small files of a *version* tell; a damaged one is told as such, for the others are what a person needs then."""
+    from trainworks.release import compare
+
+    mark = "current" if pointer and pointer.version == version else ""
+    try:
+        [run] = compare.runs([f"{to}/{releases.VERSIONS}/{version}"])
+    except IntegrityError:
+        return [version, None, mark, "damaged", None, None, None]
+    made = str(run.facts.get("created")).replace("T", " ").removesuffix("+00:00")
+    reached: dict[str, Any] = next(iter(run.metrics.get("finetuned", {}).values()), {})
+    seed = run.facts.get("seed")
+    return [
+        *(version, made, mark, gates.in_short(run.facts.get("verdict", {})), reached.get("R@10")),
+        *(None if seed is None else str(seed), str(run.facts.get("commit"))[:12]),
+    ]
+
+
+def _promote(chosen: argparse.Namespace) -> None:
+    pointer = releases.promote(chosen.target.rstrip("/"), chosen.version)
+    print(f"{pointer.version} is current" + (f"; before it was {pointer.previous}" if pointer.previous else ""))
+
+
+def _rollback(chosen: argparse.Namespace) -> None:
+    print(f"{releases.rollback(chosen.target.rstrip('/')).version} is current")

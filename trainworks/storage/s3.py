@@ -1,0 +1,340 @@
+"""S3 and what speaks its protocol, by boto3's own credential chain, region and ``AWS_ENDPOINT_URL``. Nothing else talks to it.
+
+Requests have time limits and are tried again by botocore; large objects go in parts, some of them in memory at a time.
+What goes wrong beyond that is a ``StorageError`` that says what to do; ``StorageUnreachable`` if later the same may succeed.
+"""
+
+import hashlib
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple, TypeVar
+
+from trainworks.errors import IntegrityError, StorageError, StorageUnreachable
+from trainworks.storage import credentials
+
+SCHEME = "s3://"
+ATTEMPTS = 5
+CONNECT_SECONDS, READ_SECONDS = 10, 60
+CONNECTIONS = 32
+"""Requests of one process at the same time."""
+LARGE = 8 * 2**20
+"""Bytes from which on an object goes in parts, by threads of its own."""
+AT_ONCE = 16
+"""Smaller objects on their way at the same time."""
+
+T = TypeVar("T")
+
+
+class Entry(NamedTuple):
+    """What a listing tells of an object: its name below the prefix, its bytes, and the tag that changes with its content."""
+
+    name: str
+    size: int
+    etag: str
+
+    def tag(self) -> str:
+        """The ETag, for who must notice a change.
+
+        Raises:
+            StorageError: the store gives none.
+        """
+        if not self.etag:
+            raise StorageError(
+                f"{self.name}: this store gives no ETag, so a change would go unnoticed; turn them on (JuiceFS: --keep-etag)"
+            )
+        return self.etag
+
+
+def read(uri: str, etag: str | None = None) -> bytes | None:
+    """One object; None if there is no such object or, with *etag*, if it is another by now."""
+    found = _get(uri, lambda body: body.read(), etag)
+    return found[0] if found else None
+
+
+def read_tagged(uri: str) -> tuple[bytes, str] | None:
+    """One object and its ETag, or None if there is no such object."""
+    return _get(uri, lambda body: body.read())
+
+
+def sha256(uri: str) -> str | None:
+    """Hexadecimal SHA-256 of one object as it is read back, in bounded memory, or None if there is no such object."""
+
+    def digest(body: Any) -> str:
+        found = hashlib.sha256()
+        for chunk in body.iter_chunks(2**20):
+            found.update(chunk)
+        return found.hexdigest()
+
+    found = _get(uri, digest)
+    return found[0] if found else None
+
+
+def stat(uri: str) -> Entry | None:
+    """Name, size and ETag of one object, or None if there is no such object."""
+    with _at(uri) as (client, bucket, key):
+        try:
+            head = client.head_object(Bucket=bucket, Key=key)
+        except client.exceptions.ClientError as error:
+            if _is_missing(error):
+                return None
+            raise
+        return Entry(PurePosixPath(key).name, head["ContentLength"], head.get("ETag", ""))
+
+
+def listing(uri: str) -> Iterator[Entry]:
+    """Every object below *uri*, by its name relative to *uri*."""
+    with _at(uri) as (client, bucket, key):
+        prefix = f"{key}/" if key else ""
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", ()):
+                name = entry["Key"].removeprefix(prefix)
+                if name and not name.endswith("/"):  # what a console makes to show an empty folder
+                    yield Entry(name, entry["Size"], entry.get("ETag", ""))
+
+
+def each(work: Callable[[str], object], sizes: Mapping[str, int]) -> None:
+    """Call *work* with every name in *sizes*: `AT_ONCE` small objects at a time, large ones one after another.
+
+    Where *work* raises, what has begun ends, nothing more begins, and the error is raised here.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for _ in pool.map(work, [name for name, size in sizes.items() if size < LARGE]):
+            pass
+    for name in (name for name, size in sizes.items() if size >= LARGE):
+        work(name)
+
+
+def fetch(uri: str, folder: Path) -> None:
+    """Download every object below *uri* into *folder*, under its name relative to *uri*.
+
+    Raises:
+        IntegrityError: a name leaves the folder; nothing is downloaded.
+    """
+    sizes = {entry.name: entry.size for entry in listing(uri)}
+    for name in sizes:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise IntegrityError(f"{uri}/{name}: a name that leaves the folder")
+
+    def bring(name: str) -> None:
+        (_save if sizes[name] < LARGE else download)(f"{uri.rstrip('/')}/{name}", folder / name)
+
+    each(bring, sizes)
+
+
+def _save(uri: str, path: Path) -> None:
+    """`download` in one request instead of two, for small objects; on errors *path* may be there in part."""
+
+    def write(body: Any) -> bool:
+        with path.open("wb") as file:
+            shutil.copyfileobj(body, file, 2**20)
+        return True
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not _get(uri, write):
+        raise FileNotFoundError(f"{uri}: no such object")
+
+
+def download(uri: str, path: Path) -> None:
+    """Download the one object *uri* to *path*, which appears when it is complete.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _at(uri) as (client, bucket, key):
+        try:
+            client.download_file(bucket, key, str(path))
+        except client.exceptions.ClientError as error:
+            if _is_missing(error):
+                raise FileNotFoundError(f"{uri}: no such object") from error
+            raise
+
+
+def upload(path: Path, uri: str) -> None:
+    """Make the file *path* the object *uri*, in parts if it is large; the store checks every part against its checksum."""
+    if path.stat().st_size < LARGE:
+        with path.open("rb") as file:
+            return put(uri, file)
+    from tqdm import tqdm  # a service, which only reads, need not have it
+
+    bar = tqdm(total=path.stat().st_size, desc=f"upload {path.name}", unit="B", unit_scale=True, delay=2, leave=False)
+    with bar, _at(uri) as (client, bucket, key):
+        client.upload_file(str(path), bucket, key, Callback=bar.update)
+
+
+def put(uri: str, data: bytes | IO[bytes]) -> None:
+    """Make *data* the object *uri*, whatever was there."""
+    with _at(uri) as (client, bucket, key):
+        client.put_object(Bucket=bucket, Key=key, Body=data)
+
+
+def swap(uri: str, data: bytes, expected: str | None) -> bool:
+    """Compare and swap: put *data* if the object still has the ETag *expected*, or is not there if that is None.
+
+    False if it is otherwise. A request whose answer was lost is tried again and then finds its own work:
+    after False, read before you conclude that somebody else was first.
+    """
+    condition = {"IfNoneMatch": "*"} if expected is None else {"IfMatch": expected}
+    with _at(uri) as (client, bucket, key):
+        try:
+            client.put_object(Bucket=bucket, Key=key, Body=data, **condition)
+        except client.exceptions.ClientError as error:
+            if _status(error) in (409, 412) or (expected and _is_missing(error)):
+                return False
+            raise
+        return True
+
+
+def delete(uri: str) -> None:
+    """Remove the object *uri*, if it is there."""
+    with _at(uri) as (client, bucket, key):
+        client.delete_object(Bucket=bucket, Key=key)
+
+
+def check_writable(uri: str) -> None:
+    """Put a scratch object below *uri*, read it and delete it again.
+
+    Raises:
+        StorageError: it cannot be done, and what to do about it.
+    """
+    scratch = _scratch(uri)
+    put(scratch, b"probe")
+    if read(scratch) != b"probe":
+        raise StorageError(f"{uri}: what was put there is not found again: {_ENDPOINT}")
+    delete(scratch)
+
+
+def honours_conditions(uri: str) -> bool:
+    """Whether the store refuses a `swap` it should refuse, tried on a scratch object below *uri*.
+
+    Raises:
+        StorageError: the object cannot be put or deleted, and what to do about it.
+    """
+    scratch = _scratch(uri)
+    put(scratch, b"first")
+    honoured = not swap(scratch, b"second", None) and not swap(scratch, b"second", f'"{0:032x}"')
+    delete(scratch)
+    return honoured
+
+
+def _scratch(uri: str) -> str:
+    return f"{uri.rstrip('/')}/.probe-{uuid.uuid4().hex}"
+
+
+def _get(uri: str, consume: Callable[[Any], T], etag: str | None = None) -> tuple[T, str] | None:
+    """What *consume* makes of an object's body, and its ETag. botocore does not try again once a body has begun: this does."""
+    with _at(uri) as (client, bucket, key):
+        from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
+
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                answer = client.get_object(Bucket=bucket, Key=key)
+            except client.exceptions.ClientError as error:
+                if _is_missing(error):
+                    return None
+                raise
+            with closing(answer["Body"]) as body:  # entered itself, it would give the stream without its checks
+                found = answer.get("ETag", "")
+                if etag not in (None, found):
+                    return None
+                try:
+                    return consume(body), found
+                except (HTTPClientError, IncompleteReadError, FlexibleChecksumError):
+                    if attempt == ATTEMPTS:
+                        raise
+    raise AssertionError("the last attempt answers or raises")
+
+
+def _status(error: Any) -> int:
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+
+
+def _is_missing(error: Any) -> bool:
+    return _status(error) == 404 and error.response["Error"].get("Code") != "NoSuchBucket"
+
+
+@contextmanager
+def _at(uri: str) -> Iterator[tuple[Any, str, str]]:
+    """A client, the bucket and the key of *uri*; what goes wrong inside is explained."""
+    credentials.refuse("S3", uri)
+    credentials.refuse("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT_URL", ""))
+    bucket, _, key = uri.removeprefix(SCHEME).partition("/")
+    if not uri.startswith(SCHEME) or not bucket:
+        raise ValueError(f"expected {SCHEME}bucket/prefix, got {uri!r}")
+    try:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{uri}: S3 needs boto3; pip install 'trainworks[cloud]'", name="boto3") from error
+    try:
+        with _MAKING:  # else threads that begin together would each make a client
+            client = _client(tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))))
+        yield client, bucket, key.rstrip("/")
+    except (Boto3Error, BotoCoreError, ClientError, ResponseParserError) as error:
+        why = _why(error)
+        raise (StorageUnreachable if why == _ENDPOINT else StorageError)(f"{uri}: {why} ({error})") from error
+
+
+_MAKING = threading.Lock()
+
+
+@lru_cache
+def _client(environment: tuple[tuple[str, str], ...]) -> Any:
+    """A client for the *environment* that boto3 reads; clients are costly to make, and safe to share between threads."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import InvalidConfigError
+
+    retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
+    config = Config(retries=retries, connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, max_pool_connections=CONNECTIONS)  # type: ignore[arg-type]
+    try:
+        return boto3.session.Session().client("s3", config=config)
+    except ValueError as error:  # such as "Invalid endpoint: nonsense"
+        raise InvalidConfigError(error_msg=str(error)) from error
+
+
+_CREDENTIALS = "no valid credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine or pod a role"
+_ENDPOINT = "no answer of an S3 store; is AWS_ENDPOINT_URL right, and the store up and within reach?"
+_PERMISSION = (
+    "no permission; the policy must allow s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject below the prefix"
+)
+_REGION = "the bucket lies in another region; set AWS_DEFAULT_REGION to it"
+_ADVICE = {
+    "NoSuchBucket": "no such bucket; create it, or correct its name",
+    **dict.fromkeys(("AccessDenied", "AllAccessDisabled", "403"), _PERMISSION),
+    **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"), _CREDENTIALS),
+    **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"), _REGION),
+    **dict.fromkeys(("NotImplemented", "501"), "the store does not know this request; take one that does, such as S3, MinIO or Ceph"),
+    "RequestTimeTooSkewed": "the clock of this machine is wrong; set it",
+}
+
+
+def _why(error: Exception) -> str:
+    """What *error* comes to, and what to do."""
+    from boto3.exceptions import RetriesExceededError, S3UploadFailedError
+    from botocore import exceptions
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, S3UploadFailedError) and isinstance(error.__context__, Exception):
+        error = error.__context__
+    if isinstance(error, exceptions.ClientError):
+        other = _ENDPOINT if _status(error) == 429 or _status(error) >= 500 else "the store refused the request"
+        return _ADVICE.get(error.response["Error"].get("Code", ""), other)
+    name = type(error).__name__
+    if "Credential" in name or "Token" in name or isinstance(error, exceptions.ProfileNotFound):
+        return _CREDENTIALS
+    if isinstance(error, exceptions.ParamValidationError):
+        return f"not the name of a bucket or object; expected {SCHEME}bucket/prefix"
+    broken = (exceptions.IncompleteReadError, RetriesExceededError)
+    connection = (exceptions.HTTPClientError, exceptions.ConnectionError, ResponseParserError, *broken)
+    if isinstance(error, connection) or "endpoint" in str(error):
+        return _ENDPOINT
+    return "the request failed"

@@ -1,0 +1,218 @@
+"""Checkpoints that a Lightning training goes on from, bit for bit, after kill -9, SIGTERM, a full disk or a damaged file.
+
+A file is the hexadecimal SHA-256 of all that follows it, a line with the training's key and the step, and what ``torch.save``
+wrote. It appears under its name only when it is whole and on the disk, in the place of the older of two.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import pickle
+import re
+import signal
+import time
+from collections.abc import Callable
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins import CheckpointIO
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from trainworks.errors import IntegrityError
+from trainworks.training.ranks import ALONE, Rank
+
+EVERY = 300.0
+"""Seconds of training that a kill -9 costs at most, beside those of one validation."""
+
+DIGEST = 64
+
+log = logging.getLogger(__name__)
+
+
+def write(content: dict[str, Any], path: Path, key: str) -> None:
+    """Write *content*, Lightning's own plus what hooks added, as a checkpoint of the training *key*; all of it or nothing.
+
+    Raises:
+        OSError, RuntimeError: the disk is full or fails; what was at *path* is still there.
+    """
+    draft = path.with_suffix(".part")
+    try:
+        with draft.open("w+b") as file:
+            file.write(b"0" * DIGEST + f" {key} {content['global_step']}\n".encode())
+            torch.save(content, file)
+            file.seek(DIGEST)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            file.write(digest.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        _sync(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read(path: Path, key: str) -> dict[str, Any]:
+    """What :func:`write` wrote, tensors on CPU.
+
+    Raises:
+        IntegrityError: it is damaged, of another training, or holds what is neither a tensor nor a plain value; none of it is run.
+    """
+    with path.open("rb") as file:
+        _verify(file, key)
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise IntegrityError(f"{path}: not a checkpoint of tensors and plain values; delete it, and training starts anew") from error
+
+
+def step(path: Path, key: str) -> int:
+    """The step after which the checkpoint at *path* was written.
+
+    Raises:
+        IntegrityError: it is damaged, or of another training.
+    """
+    with path.open("rb") as file:
+        return _verify(file, key)
+
+
+def _verify(file: BufferedReader, key: str) -> int:
+    """The step; *file* is then where the content starts."""
+    digest = file.read(DIGEST)
+    if hashlib.file_digest(file, "sha256").hexdigest().encode() != digest:
+        raise IntegrityError(f"{file.name}: damaged, its SHA-256 is not the one it starts with")
+    file.seek(DIGEST)
+    header = re.fullmatch(rb" (\w+) (\d{1,18})\n", file.readline(1024))
+    if not header:
+        raise IntegrityError(f"{file.name}: not a checkpoint, it has no line with a training and a step")
+    found, step = header[1].decode(), int(header[2])
+    if found != key:
+        raise IntegrityError(f"{file.name}: of another training ({found[:12]}…, not {key[:12]}…)")
+    return step
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in *folder* outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Files(CheckpointIO):
+    """The last two checkpoints of the training *key* in *folder*; ``newest`` is the newest that is whole, if any.
+
+    Give it to a trainer as a plugin. A checkpoint that cannot be written costs a warning, not the training. *share* is called
+    with every file that was written, to copy it to where a retry on another machine finds it.
+    """
+
+    def __init__(self, folder: Path, key: str, share: Callable[[Path], object] | None = None):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.key, self.share = folder, key, share
+        self.paths = [folder / f"{key[:20]}-{turn}.ckpt" for turn in (0, 1)]
+        self.newest = self._newest()
+
+    def _newest(self) -> Path | None:
+        steps: dict[Path, int] = {}
+        for path in self.folder.glob("*.ckpt"):
+            if path not in self.paths:
+                log.info("resume    left alone: %s is of another training", path)
+                continue
+            try:
+                steps[path] = step(path, self.key)
+            except (IntegrityError, OSError) as error:
+                log.warning("resume    left out: %s", error)
+        return max(steps, key=lambda path: steps[path], default=None)
+
+    def oldest(self) -> Path:
+        """Where the next checkpoint goes."""
+        return self.paths[self.newest == self.paths[0]]
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write *checkpoint* to *path*, and share it."""
+        try:
+            write(checkpoint, Path(path), self.key)
+            self.newest = Path(path)
+            if self.share:
+                self.share(self.newest)
+        except Exception as error:  # a full disk, and whatever the store behind *share* raises
+            log.warning("resume    no checkpoint after step %d: %s: %s", checkpoint["global_step"], type(error).__name__, error)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """What is at *path*, verified, on CPU."""
+        return read(Path(path), self.key)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove the file at *path*."""
+        Path(path).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove both, and the folder if nothing else is in it and it is no mount."""
+        for path in self.paths:
+            self.remove_checkpoint(path)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+
+class Resumable(Protocol):
+    """A loader of batches that knows where it is."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Checkpoints(Checkpoint):
+    """Saves *files* at every epoch's end, :data:`EVERY` so many seconds, and after the step in which SIGTERM came.
+
+    Give it to a trainer as a callback. After SIGTERM Lightning leaves with ``SIGTERMException``. An epoch's last step and
+    the validation after it are one: SIGTERM is heeded after both. Several ranks leave after the same step, whichever of them
+    it came to; only rank 0 writes.
+    """
+
+    def __init__(self, files: Files, loader: Resumable, rank: Rank = ALONE):
+        self.files, self.loader, self.rank = files, loader, rank
+        self.saved = time.monotonic()
+        self.is_told = False
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Of several ranks, none may leave by itself, which is what Lightning's own handler has it do."""
+        if self.rank.of > 1:
+            signal.signal(signal.SIGTERM, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.is_told = True
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Save in the middle of an epoch, when it is time or SIGTERM came."""
+        if batch_idx + 1 == trainer.num_training_batches:
+            return
+        stops = self.rank.any(self.is_told or trainer.received_sigterm)
+        if stops or time.monotonic() - self.saved > EVERY:
+            self._save(trainer, stops)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        """Save after the validation."""
+        self._save(trainer, self.rank.any(self.is_told or trainer.received_sigterm))
+
+    def _save(self, trainer: pl.Trainer, stops: bool) -> None:
+        if self.rank.number == 0:
+            trainer.save_checkpoint(self.files.oldest(), weights_only=False)
+        self.saved = time.monotonic()
+        if stops and self.rank.of > 1:
+            raise SIGTERMException
+
+    # Lightning restores a loader's position by itself, but only in the middle of an epoch.
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader is."""
+        return {"loader": self.loader.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put the loader where it was."""
+        self.loader.load_state_dict(state["loader"])
