@@ -162,7 +162,7 @@ def fetch(uri: str) -> Facts:
     from trainworks.storage import s3
 
     with tempfile.TemporaryDirectory() as folder:
-        return timed(lambda: s3.fetch(uri, Path(folder)))[0]
+        return timed(lambda: s3.fetch(uri, Path(folder), {entry.name: entry.size for entry in s3.listing(uri)}))[0]
 
 
 def s5cmd_fetch(s5cmd: Path, environment: dict[str, str]) -> Facts:

@@ -1,5 +1,8 @@
 """What PhotoStock tells the hall."""
 
+PIPELINE = "photostock"
+"""The name of the pipeline, as the manifest of its bundles has it."""
+
 PACKAGES = (
     "torch",
     "open_clip_torch",

@@ -5,9 +5,7 @@
 """
 
 import json
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,11 +14,11 @@ import numpy as np
 import onnxruntime
 
 from trainworks.errors import DataError, IntegrityError
+from trainworks.photostock.facts import PIPELINE
 from trainworks.photostock.preprocessing.pixels import Picture, Preprocessing, normalise, open_rgb
 from trainworks.photostock.preprocessing.text import Prompt
 from trainworks.photostock.preprocessing.tokens import Tokenizer
-from trainworks.release.releases import POINTER, VERSIONS, Pointer
-from trainworks.storage import manifest, s3
+from trainworks.release import stored
 
 SCHEMA = 1
 """Version of ``inference.json`` that this code reads."""
@@ -56,14 +54,19 @@ class Encoders:
         Every file is checked against the manifest before any is parsed. *int8* takes the quantised encoders the bundle has.
 
         Raises:
-            IntegrityError: the bundle is partial, tampered with, or of a schema this version does not read.
+            IntegrityError: the bundle is partial, tampered with, another pipeline's, or of a schema this version does not read.
         """
-        with _local(str(uri)) as folder:
-            return cls(folder, int8=int8)
+        bundle = stored.locate(str(uri))
+        pipeline = bundle.facts.get("pipeline", PIPELINE)  # the first bundles did not name it
+        if pipeline != PIPELINE:
+            raise IntegrityError(
+                f"{bundle.uri}: a bundle of {pipeline}, which {PIPELINE}'s encoders cannot be loaded from; name one of {PIPELINE}"
+            )
+        with bundle.folder() as folder:
+            return cls(folder, bundle.facts["files"], int8)
 
-    def __init__(self, folder: Path, *, int8: bool = False):
-        """Load the bundle in *folder*; see :meth:`load`, which also follows releases and ``s3://``."""
-        files = manifest.verify(folder)["files"]
+    def __init__(self, folder: Path, files: Mapping[str, Any], int8: bool):
+        """Load what lies verified in *folder*, with the *files* of its manifest; :meth:`load` is the way in."""
         self.inference = _inference(folder, files)
         self.dim = int(self.inference["embedding_size"])
         self._prompt = Prompt(self.inference["prompt"])
@@ -159,34 +162,3 @@ def _inference(folder: Path, files: Mapping[str, Any]) -> Mapping[str, Any]:
             f"{folder}: inference.json has schema {content.get('schema')!r}, this trainworks reads {SCHEMA}; use the one that made it"
         )
     return MappingProxyType(content)
-
-
-@contextmanager
-def _local(uri: str) -> Iterator[Path]:
-    """The bundle at *uri* as a local folder, for as long as loading takes."""
-    if not uri.startswith(s3.SCHEME):
-        folder = Path(uri)
-        if (folder / POINTER).exists():
-            pointer = Pointer.parse((folder / POINTER).read_bytes(), folder / POINTER)
-            folder = folder / VERSIONS / pointer.version
-            _require_pointed(folder, pointer)
-        yield folder
-        return
-    uri = uri.rstrip("/")
-    pointed = None
-    if content := s3.read(f"{uri}/{POINTER}"):
-        pointed = Pointer.parse(content, f"{uri}/{POINTER}")
-        uri = f"{uri}/{VERSIONS}/{pointed.version}"
-    if s3.read(f"{uri}/{manifest.NAME}") is None:  # else a mistyped prefix would fetch a whole bucket
-        raise IntegrityError(f"{uri}: has no {manifest.NAME}; this is neither a bundle nor a release")
-    with tempfile.TemporaryDirectory(prefix="trainworks-") as temporary:
-        s3.fetch(uri, Path(temporary))
-        if pointed:
-            _require_pointed(Path(temporary), pointed)
-        yield Path(temporary)
-
-
-def _require_pointed(folder: Path, pointer: Pointer) -> None:
-    path = folder / manifest.NAME
-    if not path.is_file() or manifest.sha256(path) != pointer.manifest_sha256:
-        raise IntegrityError(f"{folder}: {manifest.NAME} is not the one that {POINTER} names for {pointer.version}")

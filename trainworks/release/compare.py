@@ -4,20 +4,16 @@ A bundle may hold ``metrics.json`` (``finetuned`` → what was measured → the 
 ``paired`` → the same → differences from the untouched model) and ``history.json`` (a row of numbers per epoch).
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from trainworks.errors import IntegrityError
-from trainworks.release import gates, releases
-from trainworks.release.releases import VERSIONS
+from trainworks.release import gates, stored
+from trainworks.release.stored import StoredBundle
 from trainworks.report.page import Table, cell, curves, interval, megabytes, render, seconds
-from trainworks.storage import manifest, s3
 
 METRICS = ("R@1", "R@10", "MRR")
 GAIN = "R@10"
@@ -46,13 +42,13 @@ class Run:
 def runs(places: Iterable[str]) -> list[Run]:
     """The runs behind *places*: bundles, or releases (all their versions), in local folders or on ``s3://``.
 
-    Only the small files are read, and checked against the manifest; the manifest itself is taken at its word.
+    Only the small files are read, each checked against the manifest.
 
     Raises:
         IntegrityError: a place is no bundle and no release, or one of these files is missing or damaged.
         ValueError: no place at all.
     """
-    found = [_run(bundle) for place in places for bundle in _bundles(place)]
+    found = [_run(bundle) for place in places for bundle in stored.versions(place)]
     if not found:
         raise ValueError("nothing to compare: name at least one bundle or release folder")
     return found
@@ -174,47 +170,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _bundles(place: str) -> list[str]:
-    """*place* itself if it is a bundle, else the versions of the release that it is."""
-    place = place.rstrip("/") or "/"
-    if _read(place, manifest.NAME) is not None:
-        return [place]
-    target = (place.removesuffix(VERSIONS).rstrip("/") or ".") if place.rpartition("/")[2] == VERSIONS else place
-    if found := [f"{target}/{VERSIONS}/{name}" for name in releases.versions(target)]:
-        return found
-    raise IntegrityError(f"{place}: neither a bundle (it has no {manifest.NAME}) nor a release with {VERSIONS}/; is the path right?")
-
-
-def _run(place: str) -> Run:
-    facts = _parsed(place, manifest.NAME, _read(place, manifest.NAME), manifest.parse)
-    if not all(isinstance(facts.get(part), dict) for part in ("config", "files")):
-        raise IntegrityError(f"{place}: its {manifest.NAME} is not that of a bundle (it needs config and files); package the run again")
-    metrics, history = (_checked(place, name, facts["files"]) for name in (METRICS_FILE, HISTORY_FILE))
-    return Run(place, facts, metrics or {}, history or [])
-
-
-def _checked(place: str, name: str, files: dict[str, Any]) -> Any:
-    """The JSON file *name* of a bundle, or None if its manifest knows none."""
-    if name not in files:
-        return None
-    data = _read(place, name)
-    if data is None or hashlib.sha256(data).hexdigest() != files[name].get("sha256"):
-        raise IntegrityError(
-            f"{place}/{name} is {'missing' if data is None else 'not the file its manifest names'}; fetch the bundle again"
-        )
-    return _parsed(place, name, data)
-
-
-def _parsed(place: str, name: str, data: bytes | None, parse: Callable[[bytes], Any] = json.loads) -> Any:
-    try:
-        return parse(data or b"")
-    except ValueError as error:
-        raise IntegrityError(f"{place}: {name} is damaged ({error}); fetch the bundle again") from error
-
-
-def _read(place: str, name: str) -> bytes | None:
-    """One small file of a bundle, or None if it is not there."""
-    if place.startswith(s3.SCHEME):
-        return s3.read(f"{place}/{name}")
-    path = Path(place) / name
-    return path.read_bytes() if path.is_file() else None
+def _run(bundle: StoredBundle) -> Run:
+    facts = bundle.facts
+    if not isinstance(facts.get("config"), dict):
+        raise IntegrityError(f"{bundle.uri}: its manifest is not that of a bundle (it needs config and files); package the run again")
+    return Run(bundle.uri, facts, bundle.json(METRICS_FILE) or {}, bundle.json(HISTORY_FILE) or [])

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainworks.errors import IntegrityError
@@ -42,7 +42,7 @@ def parse(text: str | bytes) -> dict[str, Any]:
     """What a manifest says, to the last bit as it was written.
 
     Raises:
-        ValueError: it was not.
+        ValueError: it was not, or a file in it has no digest and size, or a name that leaves the folder.
     """
     text = text.decode() if isinstance(text, bytes) else text
     try:
@@ -52,6 +52,14 @@ def parse(text: str | bytes) -> dict[str, Any]:
         raise ValueError(f"not an object with a {SEAL}") from error
     if hashlib.sha256(text.replace(_entry(seal), _entry(_BLANK), 1).encode()).hexdigest() != seal:
         raise ValueError("it was changed after it was written")
+    files = content.get("files")
+    if not isinstance(files, dict):
+        raise ValueError("it names no files")
+    for name, entry in files.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str) or not isinstance(entry.get("size"), int):
+            raise ValueError(f"{name} has no digest and size")
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ValueError(f"it names {name!r}, which leaves the folder")
     return content
 
 
@@ -63,17 +71,11 @@ def read(folder: Path) -> dict[str, Any]:
     """The manifest of *folder*, not yet checked against its files.
 
     Raises:
-        IntegrityError: there is none, it does not parse, or a name in it leaves the folder.
+        IntegrityError: there is none, or `parse` refuses it.
     """
     try:
-        content = parse((folder / NAME).read_bytes())
-        for name, entry in content["files"].items():
-            if not isinstance(entry["sha256"], str) or not isinstance(entry["size"], int):
-                raise TypeError(f"{name} has no digest and size")
-            if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise IntegrityError(f"{folder}: {NAME} names {name!r}, which leaves the folder")
-        return content
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return parse((folder / NAME).read_bytes())
+    except (OSError, ValueError) as error:
         raise IntegrityError(
             f"{folder}: no readable {NAME} ({error}); the folder is incomplete or damaged, make or fetch it again"
         ) from error

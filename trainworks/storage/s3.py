@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, TypeVar
 
-from trainworks.errors import IntegrityError, StorageError, StorageUnreachable
+from trainworks.errors import StorageError, StorageUnreachable
 from trainworks.storage import credentials
 
 SCHEME = "s3://"
@@ -50,6 +50,11 @@ class Entry(NamedTuple):
                 f"{self.name}: this store gives no ETag, so a change would go unnoticed; turn them on (JuiceFS: --keep-etag)"
             )
         return self.etag
+
+
+def is_uri(place: str) -> bool:
+    """Whether *place* is on S3; else it is a path on this machine."""
+    return place.startswith(SCHEME)
 
 
 def read(uri: str, etag: str | None = None) -> bytes | None:
@@ -111,16 +116,12 @@ def each(work: Callable[[str], object], sizes: Mapping[str, int]) -> None:
         work(name)
 
 
-def fetch(uri: str, folder: Path) -> None:
-    """Download every object below *uri* into *folder*, under its name relative to *uri*.
+def fetch(uri: str, folder: Path, sizes: Mapping[str, int]) -> None:
+    """Download objects below *uri* into *folder*; *sizes* has their bytes by their names relative to *uri*.
 
     Raises:
-        IntegrityError: a name leaves the folder; nothing is downloaded.
+        FileNotFoundError: there is no such object.
     """
-    sizes = {entry.name: entry.size for entry in listing(uri)}
-    for name in sizes:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise IntegrityError(f"{uri}/{name}: a name that leaves the folder")
 
     def bring(name: str) -> None:
         (_save if sizes[name] < LARGE else download)(f"{uri.rstrip('/')}/{name}", folder / name)

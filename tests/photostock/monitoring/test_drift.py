@@ -70,7 +70,7 @@ def made(own, tmp_path_factory):
     manifest.write(base / "shard")
     curate([base / "shard"], DataConfig(gallery=60, subsample=""), base / "dataset")
     encoders = toy_encoders.write(base / "encoders", int8=False)
-    serving = Encoders(toy_encoders.write_bundle(base / "plain", encoders))
+    serving = Encoders.load(toy_encoders.write_bundle(base / "plain", encoders))
     test, train = (index.rows(base / "dataset", split) for split in ("test", "train"))
     asked = {kind: queries.texts for kind, queries in kinds_of_query(test).items()}
     images = serving.images([Image.open(BytesIO(data)) for _, data in sorted(index.pictures(test, [base / "shard"]))])

@@ -30,7 +30,7 @@ def embed(encoders: Path, pictures: Sequence[bytes], texts: Sequence[str]) -> tu
 
 
 def _embed(bundle: Path, folder: Path) -> None:
-    encoders = Encoders(bundle)
+    encoders = Encoders.load(bundle)
     np.save(folder / "pictures.npy", encoders.images(sorted(folder.glob("*.picture"))))
     np.save(folder / "texts.npy", encoders.texts(json.loads((folder / "texts.json").read_text())))
 

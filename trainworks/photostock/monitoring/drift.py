@@ -4,11 +4,9 @@ import csv
 import json
 import logging
 import posixpath
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +25,9 @@ from trainworks.photostock.preparation.originals import originals
 from trainworks.photostock.preprocessing.text import Prompt
 from trainworks.photostock.rejected import Rejected
 from trainworks.photostock.search import BATCH, Encoders
-from trainworks.release import releases
+from trainworks.release import stored
+from trainworks.release.stored import StoredBundle
 from trainworks.report import terminal as lines
-from trainworks.storage import manifest, s3
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +62,9 @@ def drift(bundle: str, source: str, queries: Path | None = None) -> dict[str, An
         IntegrityError: the bundle is damaged, or older than profiles.
         StorageError: S3 does not give something; says what to do.
     """
-    with _local(bundle.rstrip("/")) as folder:
-        encoders = Encoders.load(folder)
-        told, stored_size = _told(folder)
+    located = stored.locate(bundle)
+    told, stored_size = _profile(located)
+    encoders = Encoders.load(located.uri)
     asked = None if queries is None else _sampled(read_queries(queries))
     rows, pictures = _catalogue(source, stored_size)
     captions = _captions(rows, encoders.inference["prompt"])
@@ -140,30 +138,14 @@ def _sampled(queries: list[str]) -> list[str]:
     return [queries[k] for k in sorted(chosen.tolist())]
 
 
-@contextmanager
-def _local(uri: str) -> Iterator[Path]:
-    """The bundle at *uri*, or the current version of the release there, as a local folder."""
-    if pointer := releases.current(uri):
-        uri = f"{uri}/{releases.VERSIONS}/{pointer.version}"
-    if not uri.startswith(s3.SCHEME):
-        yield Path(uri)
-        return
-    if s3.read(f"{uri}/{manifest.NAME}") is None:  # else a mistyped prefix would fetch a whole bucket
-        raise IntegrityError(f"{uri}: has no {manifest.NAME}; this is neither a bundle nor a release")
-    with tempfile.TemporaryDirectory(prefix="trainworks-") as folder:
-        s3.fetch(uri, Path(folder))
-        yield Path(folder)
-
-
-def _told(folder: Path) -> tuple[dict[str, Any], int]:
-    """The profile of the verified bundle in *folder*, and the size at which pictures were stored."""
-    facts = manifest.read(folder)
-    if profile.FILE not in facts["files"] or "stored_size" not in facts["config"]:
-        raise IntegrityError(f"{folder}: has no {profile.FILE}, as bundles from before profiles; package the run again")
-    told = json.loads((folder / profile.FILE).read_text(encoding="utf-8"))
-    if told.get("schema") != profile.SCHEMA:
-        raise IntegrityError(f"{folder}: {profile.FILE} has schema {told.get('schema')!r}, this trainworks reads {profile.SCHEMA}")
-    return told, facts["config"]["stored_size"]
+def _profile(bundle: StoredBundle) -> tuple[dict[str, Any], int]:
+    """The profile of *bundle*, and the size at which its pictures were stored."""
+    reference = bundle.json(profile.FILE)
+    if reference is None or "stored_size" not in bundle.facts["config"]:
+        raise IntegrityError(f"{bundle.uri}: has no {profile.FILE}, as bundles from before profiles; package the run again")
+    if reference.get("schema") != profile.SCHEMA:
+        raise IntegrityError(f"{bundle.uri}: {profile.FILE} has schema {reference.get('schema')!r}, this trainworks reads {profile.SCHEMA}")
+    return reference, bundle.facts["config"]["stored_size"]
 
 
 def _catalogue(source: str, stored_size: int) -> tuple[list[dict[str, Any]], dict[int, tuple[Image.Image, int]]]:
