@@ -181,9 +181,10 @@ def export(checkpoint: Artifact, prompt: str, image: str, out: Path) -> Artifact
 @retried()
 def last_release(encoders: Artifact, release_to: str) -> str:
     """The released version to compare with, named by its content. Never cached: somebody may have released since."""
-    from trainworks.photostock.evaluation.predecessor import predecessor
+    from trainworks.photostock.facts import MODEL
+    from trainworks.release.predecessor import predecessor
 
-    return predecessor(release_to, path(encoders))
+    return predecessor(release_to, path(encoders), MODEL)
 
 
 @stage("photostock.evaluation.evaluate", LARGE)

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 
 from trainworks.errors import IntegrityError
 from trainworks.photostock.curation import index
-from trainworks.photostock.evaluation import metrics, mistakes, predecessor, subgroups, trained_on
+from trainworks.photostock.evaluation import metrics, mistakes, subgroups, trained_on
 from trainworks.photostock.evaluation.queries import Queries, kinds_of_query
 from trainworks.photostock.monitoring import profile
 from trainworks.photostock.search import Encoders
+from trainworks.release import stored
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ SHOWN_TEXTS = 5
 
 INT8_LOSS, INT8_SIZE = 0.005, 0.5
 """R@10 an 8-bit encoder may lose, and share of the fp32 file it may have, and still ship."""
+
+RAN = ("config", "commit", "data", "packages", "created")
+"""Facts of the release's manifest that the report shows this run beside."""
 
 WAYS = ("text_to_image", "image_to_text")
 
@@ -84,12 +88,13 @@ def _last_release(uri: str, models: dict[str, "_Answers"], pictures: list[bytes]
         return {}, None
     version = uri.rpartition("/")[2]
     try:
-        told = predecessor.told(uri)
+        bundle = stored.locate(uri)
+        told = bundle.json(trained_on.FILE)
         models["release"] = _answers(uri, pictures, queries)
     except IntegrityError as error:
         log.warning("no comparison with the last release: %s", error)
         return {"version": version, "unreadable": str(error)}, None
-    return {"version": version, "ran": predecessor.ran(uri)}, told
+    return {"version": version, "ran": {name: bundle.facts[name] for name in RAN if name in bundle.facts}}, told
 
 
 def _slices(rows: pd.DataFrame, dataset: Path, found: Compared, told: dict | None) -> dict[str, dict[str, dict]]:

@@ -5,35 +5,35 @@ import shutil
 
 import pytest
 
-from tests.photostock import toy_encoders
 from trainworks.errors import IntegrityError
-from trainworks.photostock.evaluation.predecessor import predecessor, told
 from trainworks.release import bundle, gates
+from trainworks.release.predecessor import predecessor
 from trainworks.release.releases import release
 from trainworks.storage import manifest, s3
 
+FILES = ("slope.json", "offset.json")
+
 
 @pytest.fixture(scope="module")
-def encoders(tmp_path_factory):
-    """Three models: each folder's image encoder is its own."""
+def models(tmp_path_factory):
+    """Three models: each folder's offset is its own."""
     folders = [tmp_path_factory.mktemp("models") / name for name in "abc"]
     for number, folder in enumerate(folders):
         folder.mkdir()
-        for name in ("image_encoder.onnx", "text_encoder.onnx"):
-            (folder / name).write_text(f"{name} {number if 'image' in name else ''}")
+        (folder / "slope.json").write_text("1")
+        (folder / "offset.json").write_text(str(number))
     return folders
 
 
 def released(model, to, tmp_path):
     """Release *model* as a run does: with the version it was compared with in its metrics; gives the version's address."""
-    before = predecessor(to, model)
+    before = predecessor(to, model, FILES)
     metrics = {"release": {"version": before.rpartition("/")[2]}} if before else {}
     verdict = gates.verdict([gates.Gate("recall", 1, 0, "R@10")])
     facts = {"config": {}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "seconds": {}, "verdict": verdict}
     out = tmp_path / "bundle"
     shutil.rmtree(out, ignore_errors=True)
-    files = {name: model / name for name in ("image_encoder.onnx", "text_encoder.onnx")}
-    bundle.write(out, files, {"metrics.json": json.dumps(metrics), "trained_on.json": '{"pictures": 7}'}, facts)
+    bundle.write(out, {name: model / name for name in FILES}, {"metrics.json": json.dumps(metrics)}, facts)
     return release(out, to).uri
 
 
@@ -43,30 +43,33 @@ def to(request, tmp_path):
     return f"{request.getfixturevalue('bucket')}/shop" if request.param == "s3" else str(tmp_path / "release")
 
 
-def test_each_model_is_compared_with_the_release_before_it(to, encoders, tmp_path):
+def test_each_model_is_compared_with_the_release_before_it(to, models, tmp_path):
     """The first with none; a repeated run with the same as before its own release, so that it finds itself in the cache."""
-    a, b, c = encoders
-    assert predecessor(to, a) == ""
+    a, b, c = models
+    assert predecessor(to, a, FILES) == ""
     first = released(a, to, tmp_path)
-    assert predecessor(to, a) == "" and predecessor(to, b) == first
+    assert predecessor(to, a, FILES) == "" and predecessor(to, b, FILES) == first
     second = released(b, to, tmp_path)
-    assert predecessor(to, b) == first
-    assert predecessor(to, c) == predecessor(to, a) == second
-    assert told(second) == {"pictures": 7}
+    assert predecessor(to, b, FILES) == first
+    assert predecessor(to, c, FILES) == predecessor(to, a, FILES) == second
 
 
-def test_an_older_bundle_tells_nothing_of_its_training(tmp_path):
-    """None is not the same as no picture."""
-    assert told(str(toy_encoders.write_bundle(tmp_path / "old", toy_encoders.write(tmp_path / "encoders", int8=False)))) is None
+def test_only_the_named_files_make_a_model(to, models, tmp_path):
+    """What differs in another file is the same model; a bundle that lacks a named one is another."""
+    a, b, _ = models
+    first = released(a, to, tmp_path)
+    assert predecessor(to, b, ["slope.json"]) == ""
+    (b / "curve.json").write_text("{}")
+    assert predecessor(to, b, ["slope.json", "curve.json"]) == first
 
 
-@pytest.mark.parametrize("name", [manifest.NAME, "trained_on.json"])
-def test_a_damaged_release_is_refused(to, encoders, tmp_path, name):
+@pytest.mark.parametrize("name", [manifest.NAME, "metrics.json"])
+def test_a_damaged_release_is_refused(to, models, tmp_path, name):
     """What it says must be what it said."""
-    uri = released(encoders[0], to, tmp_path)
-    if uri.startswith(s3.SCHEME):
+    uri = released(models[0], to, tmp_path)
+    if s3.is_uri(uri):
         s3.put(f"{uri}/{name}", b"{")
     else:
         (tmp_path / uri / name).write_text("{")
     with pytest.raises(IntegrityError, match="point the release at a version that is whole"):
-        told(uri)
+        predecessor(to, models[0], FILES)
