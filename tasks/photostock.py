@@ -273,6 +273,7 @@ def release(bundle: Artifact, release_to: str) -> Delivered:
 
     The report becomes this task's Deck, so that every execution shows it, also one whose stages all came from the cache.
     """
+    from trainworks.release.releases import release
 
     watch()
     released = release(path(bundle), release_to)

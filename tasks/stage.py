@@ -63,7 +63,7 @@ def check_lasting(name: str, place: str) -> None:
     Raises:
         ValueError: with the input's *name*, and what to give instead.
     """
-    if on_cluster() and not place.startswith(s3.SCHEME):
+    if on_cluster() and not s3.is_uri(place):
         raise ValueError(
             f"{name} = {place!r}: a folder of the pod, which would be lost with it; on a cluster give {s3.SCHEME}bucket/prefix"
         )

@@ -53,7 +53,7 @@ class Pointer:
 
 def place(to: str) -> "Folder | Bucket":
     """The release folder *to*, local or on ``s3://``."""
-    return Bucket(to) if to.startswith(s3.SCHEME) else Folder(to)
+    return Bucket(to) if s3.is_uri(to) else Folder(to)
 
 
 class Folder:
@@ -158,14 +158,13 @@ class Bucket:
     def verified(self, version: str) -> tuple[dict[str, Any], str]:
         """The manifest of *version* and its SHA-256, after every file was read and found to be the one it names."""
         uri = f"{self.root}/{VERSIONS}/{version}"
-        with tempfile.TemporaryDirectory(prefix="trainworks-") as folder:
-            s3.download(f"{uri}/{manifest.NAME}", Path(folder, manifest.NAME))
-            try:
-                facts, checksum = manifest.read(Path(folder)), manifest.sha256(Path(folder, manifest.NAME))
-            except IntegrityError as error:
-                raise IntegrityError(str(error).replace(folder, uri)) from error
+        text = s3.read(f"{uri}/{manifest.NAME}") or b""
+        try:
+            facts = manifest.parse(text)
+        except ValueError as error:
+            raise IntegrityError(f"{uri}: no readable {manifest.NAME} ({error}); versions never change, restore it") from error
         _require_files(uri, facts)
-        return facts, checksum
+        return facts, hashlib.sha256(text).hexdigest()
 
     def swap(self, expected: Pointer | None, tag: str | None, target: Pointer) -> bool:
         """Compare and swap: move the pointer to *target* if its ETag still is *tag*, or it is there already."""

@@ -117,9 +117,9 @@ def check_target(to: str) -> None:
         ReleaseError: the store would let two releases at once overwrite each other.
     """
     credentials.refuse("release_to", to)
-    if not to or ("://" in to and not to.startswith(s3.SCHEME)):
+    if not to or ("://" in to and not s3.is_uri(to)):
         raise ValueError(f"release_to = {to!r}: expected a local folder or {s3.SCHEME}bucket/prefix")
-    if to.startswith(s3.SCHEME):
+    if s3.is_uri(to):
         if not s3.honours_conditions(to):
             raise ReleaseError(
                 f"release_to = {to!r}: this store ignores conditional writes (If-None-Match, If-Match), so of two releases at once "

@@ -32,7 +32,7 @@ def root() -> Path:
 def remote() -> str | None:
     """The artifact root on S3, if ``$TRAINWORKS_ARTIFACTS`` names one."""
     named = os.environ.get("TRAINWORKS_ARTIFACTS", "")
-    return named.rstrip("/") if named.startswith(s3.SCHEME) else None
+    return named.rstrip("/") if s3.is_uri(named) else None
 
 
 def check() -> None:

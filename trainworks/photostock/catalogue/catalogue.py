@@ -74,7 +74,7 @@ def read(source: str) -> Catalogue:
         DataError: there is no such catalogue, a needed column is missing, or no row can be used.
         StorageError: S3 does not give it; says what to do.
     """
-    if source.startswith(s3.SCHEME):
+    if s3.is_uri(source):
         uri = _locate_in_bucket(source)
         with tempfile.TemporaryDirectory(prefix="trainworks-") as folder:
             path = Path(folder, posixpath.basename(uri))
@@ -95,7 +95,7 @@ def check(source: str) -> None:
         ValueError: the URI has credentials in it.
     """
     credentials.refuse("source", source)
-    _locate_in_bucket(source) if source.startswith(s3.SCHEME) else _locate(source)
+    _locate_in_bucket(source) if s3.is_uri(source) else _locate(source)
 
 
 def _read(path: Path, root: Path | str, name: object) -> Catalogue:

@@ -20,10 +20,10 @@ from trainworks.photostock.curation import near_duplicates
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.curation.subsample import steps
 from trainworks.photostock.curation.thinning import Pictures, beyond
-from trainworks.photostock.preparation.shards import ROWS
+from trainworks.photostock.preparation.shards import read_rows
 from trainworks.photostock.preprocessing.text import Prompt, texts
 from trainworks.splits import LEFT_OUT, TEST, TRAIN, VAL, split
-from trainworks.storage import manifest, store
+from trainworks.storage import manifest
 
 _TEXT = ("title", "description", "tags")
 _ORIGIN = ("contributor", "licence", "group")
@@ -116,7 +116,7 @@ def _read(shards: list[Path]) -> pa.Table:
     """The metadata of all *shards* in order of id, with ``shard`` (its place in *shards*) and ``row`` within it."""
     tables = []
     for number, shard in enumerate(tqdm(shards, "shards", delay=2, leave=False)):
-        table = pq.read_table(store.fetched(shard / ROWS), columns=list(_COLUMNS))
+        table = read_rows(shard, _COLUMNS)
         table = table.append_column("shard", pa.array(np.full(len(table), number, np.int32)))
         tables.append(table.append_column("row", pa.array(np.arange(len(table), dtype=np.int32))))
     if not tables:

@@ -11,9 +11,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from trainworks.photostock.model import towers
-from trainworks.photostock.preparation.shards import PIXELS
+from trainworks.photostock.preparation.shards import open_pictures
 from trainworks.photostock.preprocessing.pixels import Preprocessing, normalise
-from trainworks.storage import store
 
 BATCH = 64
 """Pictures in memory, and through the tower, at a time."""
@@ -33,8 +32,8 @@ def embed(start: Path, shard: Path, image: str, out: Path) -> None:
     tower = towers.read(start)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, preprocessing = tower.model.eval().to(device), Preprocessing(image)
-    source = pq.ParquetFile(store.fetched(shard / PIXELS))
     with (
+        open_pictures(shard) as source,
         torch.inference_mode(),
         pq.ParquetWriter(out / "embeddings.parquet", SCHEMA, compression="zstd") as writer,
         tqdm(total=source.metadata.num_rows, desc="embed", unit=" pictures", delay=2, leave=False) as progress,

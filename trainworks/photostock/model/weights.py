@@ -21,7 +21,7 @@ def local(weights: str) -> Path:
     """
     credentials.refuse("weights", weights)
     path = Path(weights)
-    if weights.startswith("s3://"):
+    if s3.is_uri(weights):
         if (found := s3.stat(weights)) is None:
             raise WeightsError(f"no checkpoint {weights}: there is no such object or bucket")
         path = store.root() / "weights" / found.tag().strip('"') / path.name

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from trainworks.photostock.preparation.shards import ROWS
-from trainworks.storage import manifest, store
+from trainworks.photostock.preparation.shards import read_rows
+from trainworks.storage import manifest
 
 FILE = "profile.json"
 SCHEMA = 1
@@ -216,7 +215,7 @@ def _shorter_sides(rows: pd.DataFrame, shards: Sequence[Path]) -> np.ndarray:
     where = {manifest.digest(shard): shard for shard in shards}
     sides = np.empty(len(rows))
     for digest, members in rows.groupby("shard"):
-        known = pq.read_table(store.fetched(where[str(digest)] / ROWS), columns=["width", "height"])
+        known = read_rows(where[str(digest)], ["width", "height"])
         pairs = np.stack([known[name].to_numpy() for name in ("width", "height")])
         sides[members.index] = pairs[:, members["row"].to_numpy()].min(0)
     return sides

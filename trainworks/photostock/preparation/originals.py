@@ -114,7 +114,7 @@ class Bucket:
 
 def originals(root: Path | str) -> Folder | Bucket:
     """The pictures of the catalogue that lies at *root*."""
-    return Bucket(root) if isinstance(root, str) and root.startswith(s3.SCHEME) else Folder(root)
+    return Bucket(root) if isinstance(root, str) and s3.is_uri(root) else Folder(root)
 
 
 def _require_readable(size: int) -> None:

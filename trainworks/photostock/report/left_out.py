@@ -13,9 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
-from trainworks.photostock.preparation.shards import ROWS, stored_pictures
+from trainworks.photostock.preparation.shards import read_rows, stored_pictures
 from trainworks.photostock.report.pictures import THUMBNAIL, Picture, small
-from trainworks.storage import store
 
 EACH = 4
 """Examples of each reason."""
@@ -74,11 +73,10 @@ def stored(shards: Iterable[Path], ids: Collection[str]) -> dict[str, Stored]:
     wanted = pa.array(sorted(ids), pa.string())
     found = {}
     for shard in shards:
-        table = pq.ParquetFile(store.fetched(shard / ROWS))
-        here = np.flatnonzero(pc.is_in(table.read(columns=["id"])["id"], wanted).to_numpy()).tolist()
+        here = np.flatnonzero(pc.is_in(read_rows(shard, ["id"])["id"], wanted).to_numpy()).tolist()
         if not here:
             continue
-        rows = table.read(columns=_COLUMNS).take(here).to_pylist()
+        rows = read_rows(shard, _COLUMNS).take(here).to_pylist()
         for place, picture in stored_pictures(shard, here):
             found[rows[place]["id"]] = Stored(rows[place]["phash"], _thumbnail(rows[place], picture))
     return found
