@@ -67,6 +67,7 @@ def loader(shards: list[str], dataset: str) -> Facts:
     from trainworks.photostock.preprocessing.pixels import Preprocessing
     from trainworks.photostock.training import dataset as trained
     from trainworks.photostock.training.knobs import TrainConfig
+    from trainworks.photostock.training.pixel_array import pixel_array
 
     torch.set_num_threads(1)
     folder, config = Path(dataset), TrainConfig(augment_image="random_resized_crop(0.9, 1.0)", augment_text="", batch_size=BATCH)
@@ -76,7 +77,7 @@ def loader(shards: list[str], dataset: str) -> Facts:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "pixels"
         making, array = timed(
-            lambda: trained.pixel_array(found, data.paths(shards), Preprocessing(f"shortest({SIZE}) > center_crop({SIZE})"), path)
+            lambda: pixel_array(found, data.paths(shards), Preprocessing(f"shortest({SIZE}) > center_crop({SIZE})"), path)
         )
         pairs = trained.PairLoader(found, array, encode, index.prompt(folder), config)
 

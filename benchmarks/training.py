@@ -247,12 +247,13 @@ def step(start: str, shards: list[str], dataset: str, trimmed: bool = False, bf1
     from trainworks.photostock.training import dataset as trained
     from trainworks.photostock.training.finetuner import Finetuner
     from trainworks.photostock.training.knobs import TrainConfig
+    from trainworks.photostock.training.pixel_array import pixel_array
 
     warnings.simplefilter("ignore")
     model = towers.read(Path(start) / "ours")
     found = index.rows(Path(dataset), "train").head(BATCH)
     with tempfile.TemporaryDirectory() as scratch:
-        pictures = trained.pixel_array(
+        pictures = pixel_array(
             found, data.paths(shards), Preprocessing(f"shortest({model.size}) > center_crop({model.size})"), Path(scratch) / "pixels"
         )
         batch = trained.batch(pictures, found["caption"].tolist(), trained.tokens(model.tokenizer))

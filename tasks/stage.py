@@ -25,7 +25,7 @@ from flytekit import Cache, HashMethod, Resources, task
 from flytekit.types.directory import FlyteDirectory
 
 from tasks.attempts import on_cluster, retried
-from tasks.code import CodeOf
+from tasks.cache import CodeOf
 from tasks.deployment import CPU
 from tasks.knobs import build, flat
 from trainworks.config import Section

@@ -24,7 +24,7 @@ from google.protobuf.json_format import MessageToDict
 
 from tasks import deployment, experiments
 from tasks import photostock as tasks
-from tasks.code import CodeOf
+from tasks.cache import CodeOf
 from tests.tasks.fake_admin import FakeAdmin
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig

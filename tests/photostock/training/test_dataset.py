@@ -8,7 +8,6 @@ import torch
 from trainworks.errors import DataError
 from trainworks.photostock.curation import index
 from trainworks.photostock.model.towers import build
-from trainworks.photostock.preprocessing.pixels import Preprocessing, open_rgb
 from trainworks.photostock.preprocessing.text import Prompt
 from trainworks.photostock.training import dataset as data
 from trainworks.photostock.training.knobs import Pairs, TrainConfig
@@ -123,17 +122,6 @@ def test_fewer_pictures_than_a_batch_is_an_error(tokenizer):
     """Zero batches would train nothing and look like success."""
     with pytest.raises(DataError, match=r"3 training pictures are fewer than train.batch_size = 4"):
         pairs(3, tokenizer)
-
-
-def test_the_pixel_array_holds_the_stored_pictures(shards, dataset, tmp_path):
-    """Row by row what preprocessing makes of the stored JPEG, whichever shard it lies in."""
-    rows = index.rows(dataset, "train")
-    preprocessing = Preprocessing("squash(32)")
-    array = data.pixel_array(rows, shards, preprocessing, tmp_path / "pixels")
-    assert array.shape == (len(rows), 32, 32, 3)
-    assert list(rows["id"]) == sorted(rows["id"])
-    for position, stored in index.pictures(rows, shards):
-        assert (array[position] == preprocessing.apply(open_rgb(stored))).all()
 
 
 def test_a_missing_shard_is_named(shards, dataset):

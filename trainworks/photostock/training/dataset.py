@@ -1,61 +1,20 @@
-"""The curated dataset as training reads it: pictures as one uint8 array on disk, captions, and pairs in a fixed order."""
+"""The curated dataset as training reads it: batches of pictures and texts, pairs and gallery in a fixed order."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, from_numpy
-from tqdm import tqdm
 
 from trainworks import sampling
 from trainworks.errors import DataError
 from trainworks.photostock.augmentation.augment_image import Augmentation
 from trainworks.photostock.augmentation.augment_text import TextAugmentation
-from trainworks.photostock.curation import index
-from trainworks.photostock.preprocessing.pixels import Preprocessing
 from trainworks.photostock.preprocessing.text import Prompt
 from trainworks.photostock.training.knobs import Pairs, TrainConfig
 from trainworks.training.ranks import ALONE, Rank
-
-
-def pixel_array(rows: pd.DataFrame, shards: list[Path], preprocessing: Preprocessing, path: Path) -> np.ndarray:
-    """Every row's preprocessed picture, uint8 (n, size, size, 3), in a file at *path* that memory only maps.
-
-    What is at *path* already is taken for it: another process has made it.
-    """
-    shape = (len(rows), preprocessing.size, preprocessing.size, 3)
-    if path.exists():
-        return np.memmap(path, np.uint8, "c", shape=shape)  # torch wants arrays that may be written to
-    array = np.memmap(path, np.uint8, "w+", shape=shape)
-
-    def fill(item: tuple[int, bytes]) -> None:
-        position, data = item
-        array[position] = preprocessing.apply(Image.open(BytesIO(data)))
-
-    with ThreadPoolExecutor() as pool:
-        # Read ahead at most 256 pictures: map() alone would hold them all.
-        progress = tqdm(index.pictures(rows, shards), "pictures", len(rows), delay=2, leave=False)
-        for batch in _batches(progress, 256):
-            list(pool.map(fill, batch))
-    return array
-
-
-def _batches(items: Iterable, size: int) -> Iterator[list]:
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
 
 Encode = Callable[[Sequence[str]], Tensor]
 """Texts to what the text tower takes: token ids int64 (n, context), or float32 (n, F) features if it is locked."""

@@ -1,6 +1,7 @@
 """What fine-tuning reads: pairs and gallery as pixels and token ids, or as the features of a tower that never learns."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,18 +10,22 @@ import numpy as np
 import pandas as pd
 import torch
 
-from trainworks import sampling
+from trainworks import code, sampling
 from trainworks.photostock.curation import index
-from trainworks.photostock.model import towers, trim, tune
+from trainworks.photostock.model import towers, tune
 from trainworks.photostock.preprocessing import pixels
 from trainworks.photostock.training import locked, samples
-from trainworks.photostock.training.dataset import Encode, Gallery, PairLoader, looked_up, pixel_array, tokens
+from trainworks.photostock.training.dataset import Encode, Gallery, PairLoader, looked_up, tokens
 from trainworks.photostock.training.knobs import Precision, TrainConfig
 from trainworks.photostock.training.loss_terms import terms
+from trainworks.photostock.training.pixel_array import pixel_array
 from trainworks.storage import manifest, store
 from trainworks.training.ranks import ALONE, Rank
 
 SPLITS = ("train", "val")
+
+FEATURES = (locked.__name__, pixel_array.__module__)
+"""What makes the features that are kept."""
 
 
 class Inputs:
@@ -41,9 +46,8 @@ class Inputs:
         rank: Rank = ALONE,
     ):
         self.model, self.shards, self.config, self.scratch = model, shards, config, scratch
-        code = [Path(module.__file__).read_text() for module in (locked, pixels, towers, trim)]  # type: ignore[arg-type]
-        made_from = [manifest.digest(untouched), manifest.digest(dataset), config.image, config.precision.value, torch.__version__, *code]
-        self.key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()[:20]
+        self.tower_key = [manifest.digest(untouched), config.precision.value, torch.__version__, code.digest(*FEATURES)]
+        self.image_key = [manifest.digest(dataset), config.image]
         self.preprocessing = pixels.Preprocessing(config.image)
         self.rows = {split: index.rows(dataset, split) for split in SPLITS}
         with_tags = "tags" in terms(config.loss)
@@ -62,7 +66,7 @@ class Inputs:
     def _images(self) -> dict[str, np.ndarray]:
         if self.config.augment_image.strip() or not self._is_locked("image"):
             return {split: self._pixels(self.rows[split], split) for split in SPLITS}
-        return {split: self._kept(f"{split}-image", partial(self._image_features, split)) for split in SPLITS}
+        return {split: self._kept("image", [*self.image_key, split], partial(self._image_features, split)) for split in SPLITS}
 
     def _image_features(self, split: str) -> np.ndarray:
         return locked.image_features(self.model, self._pixels(self.rows[split], split), self._autocast())
@@ -72,13 +76,12 @@ class Inputs:
         if augment not in ("", "sample_field") or not self._is_locked("text"):
             return tokens(self.model.tokenizer)
         train = self.rows["train"]
-        texts, name = {*train["caption"], *self.rows["val"]["caption"]}, "text"
+        texts = {*train["caption"], *self.rows["val"]["caption"]}
         for wanted, column in ((bool(augment), "texts"), (with_tags, "tags")):
             if wanted:
                 texts.update(text for said in train[column] for text in said)
-                name += f"-{column}"
         ordered = sorted(texts, key=lambda text: (len(text), text))  # of like length, so that little padding is computed
-        return looked_up(ordered, self._kept(name, lambda: locked.text_features(self.model, ordered, self._autocast())))
+        return looked_up(ordered, self._kept("text", ordered, lambda: locked.text_features(self.model, ordered, self._autocast())))
 
     def _is_locked(self, tower: str) -> bool:
         model = self.model.model
@@ -87,8 +90,10 @@ class Inputs:
     def _pixels(self, rows: pd.DataFrame, name: str) -> np.ndarray:
         return pixel_array(rows, self.shards, self.preprocessing, self.scratch / f"{name}.pixels")
 
-    def _kept(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-        folder = store.remember("features", f"{self.key}-{name}", lambda out: np.save(out / "features.npy", make()))
+    def _kept(self, tower: str, inputs: list[str], make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The features of *inputs* by the untouched *tower*, made unless they are among the stage outputs."""
+        key = hashlib.sha256(json.dumps([self.tower_key, inputs]).encode()).hexdigest()[:20]
+        folder = store.remember("features", f"{key}-{tower}", lambda out: np.save(out / "features.npy", make()))
         return np.load(folder / "features.npy", mmap_mode="r")
 
     def _autocast(self) -> torch.autocast:

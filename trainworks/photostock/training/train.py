@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import trainworks
+from trainworks import code
 from trainworks.errors import Interrupted, TrainingError
 from trainworks.photostock.model import towers, tune
 from trainworks.photostock.training import averaging, samples
@@ -159,8 +159,14 @@ def _require_gpus(config: TrainConfig) -> None:
 
 def _identity(untouched: Path, dataset: Path, config: TrainConfig) -> str:
     """A digest of all that a training depends on."""
-    code = [path.read_text() for path in sorted(Path(trainworks.__file__).parent.rglob("*.py"))]
-    made_from = [manifest.digest(untouched), manifest.digest(dataset), repr(config), torch.__version__, pl.__version__, *code]
+    made_from = [
+        manifest.digest(untouched),
+        manifest.digest(dataset),
+        repr(config),
+        torch.__version__,
+        pl.__version__,
+        code.digest(__name__),
+    ]
     return hashlib.sha256("\n".join(made_from).encode()).hexdigest()
 
 

@@ -1,0 +1,47 @@
+"""The pictures of a dataset as one uint8 array on disk, ready for the image tower."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from trainworks.photostock.curation import index
+from trainworks.photostock.preprocessing.pixels import Preprocessing
+
+
+def pixel_array(rows: pd.DataFrame, shards: list[Path], preprocessing: Preprocessing, path: Path) -> np.ndarray:
+    """Every row's preprocessed picture, uint8 (n, size, size, 3), in a file at *path* that memory only maps.
+
+    What is at *path* already is taken for it: another process has made it.
+    """
+    shape = (len(rows), preprocessing.size, preprocessing.size, 3)
+    if path.exists():
+        return np.memmap(path, np.uint8, "c", shape=shape)  # torch wants arrays that may be written to
+    array = np.memmap(path, np.uint8, "w+", shape=shape)
+
+    def fill(item: tuple[int, bytes]) -> None:
+        position, data = item
+        array[position] = preprocessing.apply(Image.open(BytesIO(data)))
+
+    with ThreadPoolExecutor() as pool:
+        # Read ahead at most 256 pictures: map() alone would hold them all.
+        progress = tqdm(index.pictures(rows, shards), "pictures", len(rows), delay=2, leave=False)
+        for batch in _batches(progress, 256):
+            list(pool.map(fill, batch))
+    return array
+
+
+def _batches(items: Iterable, size: int) -> Iterator[list]:
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
