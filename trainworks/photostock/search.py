@@ -15,7 +15,7 @@ import onnxruntime
 
 from trainworks.errors import DataError, IntegrityError
 from trainworks.photostock.facts import PIPELINE
-from trainworks.photostock.preprocessing.pixels import Picture, Preprocessing, normalise, open_rgb
+from trainworks.photostock.preprocessing.pixels import ImageSource, Preprocessing, normalise, open_rgb
 from trainworks.photostock.preprocessing.text import Prompt
 from trainworks.photostock.preprocessing.tokens import Tokenizer
 from trainworks.release import stored
@@ -81,7 +81,7 @@ class Encoders:
         if self._tokenizer.context_length != length:
             raise IntegrityError(f"{folder}: tokenizer.json gives {self._tokenizer.context_length} tokens, inference.json says {length}")
 
-    def images(self, pictures: Sequence[Picture]) -> np.ndarray:
+    def images(self, pictures: Sequence[ImageSource]) -> np.ndarray:
         """Pictures (PIL, paths or encoded bytes; any mode, size and EXIF rotation) → float32 ``(n, dim)``.
 
         Raises:
@@ -114,7 +114,7 @@ class Encoders:
                 raise DataError(f"of inputs {start} to {min(stop, len(inputs)) - 1}: {error}") from error
         return result
 
-    def _pixels(self, pictures: Sequence[Picture]) -> np.ndarray:
+    def _pixels(self, pictures: Sequence[ImageSource]) -> np.ndarray:
         pixels = np.stack([self._preprocessing.apply(open_rgb(picture)) for picture in pictures])
         return normalise(pixels, self.inference["mean"], self.inference["std"])
 

@@ -21,8 +21,8 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 EVERYTHING = "random_resized_crop(0.5, 1) > flip > color_jitter(0.3) > blur(0.5) > greyscale(0.2) > rand_augment(2, 9)"
 
 
-def chances(count=40):
-    """Sources of chance for one picture in *count* epochs."""
+def rngs(count=40):
+    """Random generators for one picture in *count* epochs."""
     return [sampling.chance(1, epoch, "cat.png") for epoch in range(count)]
 
 
@@ -39,9 +39,9 @@ def test_threads_do_not_disturb_each_other():
     """Eight threads that share an augmentation draw what one would, and leave torch's and numpy's generators alone."""
     augmentation = Augmentation(EVERYTHING)
     states = torch.get_rng_state(), np.random.get_state()[1]
-    alone = [augmentation.apply(PICTURE, chance) for chance in chances(200)]
+    alone = [augmentation.apply(PICTURE, rng) for rng in rngs(200)]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda chance: augmentation.apply(PICTURE, chance), chances(200)))
+        together = list(pool.map(lambda rng: augmentation.apply(PICTURE, rng), rngs(200)))
     assert all((a == b).all() for a, b in zip(alone, together, strict=True))
     assert (torch.get_rng_state() == states[0]).all() and (np.random.get_state()[1] == states[1]).all()
 
@@ -51,33 +51,33 @@ def test_every_step_changes_pictures():
     arguments = {"random_resized_crop": "(0.5, 0.9)", "color_jitter": "(0.4)", "blur": "(1)", "greyscale": "(1)", "rand_augment": "(2, 9)"}
     for step in STEPS:
         augmentation = Augmentation(step + arguments.get(step, ""))
-        assert any((augmentation.apply(PICTURE, chance) != PICTURE).any() for chance in chances(8)), step
+        assert any((augmentation.apply(PICTURE, rng) != PICTURE).any() for rng in rngs(8)), step
 
 
 def test_no_steps_change_nothing():
     """The empty language is the picture itself."""
-    assert (Augmentation("").apply(PICTURE, chances()[0]) == PICTURE).all()
+    assert (Augmentation("").apply(PICTURE, rngs()[0]) == PICTURE).all()
 
 
 def test_flip_mirrors_about_half_the_time():
     """Either the picture or its mirror image, and both come up."""
-    flipped = [(Augmentation("flip").apply(PICTURE, chance) == PICTURE[:, ::-1]).all() for chance in chances()]
+    flipped = [(Augmentation("flip").apply(PICTURE, rng) == PICTURE[:, ::-1]).all() for rng in rngs()]
     assert 10 < sum(flipped) < 30
 
 
 def test_a_crop_shows_a_part_of_the_picture():
     """Of a horizontal ramp, a crop of a quarter of the area shows about half the range; one of all of it, everything."""
     ramp = np.broadcast_to(np.arange(0, 256, 8, dtype=np.uint8)[None, :, None], (32, 32, 3)).copy()
-    quarter = [int(np.ptp(Augmentation("random_resized_crop(0.25, 0.25)").apply(ramp, chance))) for chance in chances()]
-    whole = [int(np.ptp(Augmentation("random_resized_crop(1, 1)").apply(ramp, chance))) for chance in chances()]
+    quarter = [int(np.ptp(Augmentation("random_resized_crop(0.25, 0.25)").apply(ramp, rng))) for rng in rngs()]
+    full = [int(np.ptp(Augmentation("random_resized_crop(1, 1)").apply(ramp, rng))) for rng in rngs()]
     assert 90 < np.mean(quarter) < 150
-    assert min(whole) > 200
+    assert min(full) > 200
 
 
 def test_jitter_changes_brightness_within_its_bound():
     """A grey picture gets at most 20 % brighter or darker, and not always the same."""
     grey = np.full((8, 8, 3), 100, np.uint8)
-    means = [Augmentation("color_jitter(0.2)").apply(grey, chance).mean() for chance in chances()]
+    means = [Augmentation("color_jitter(0.2)").apply(grey, rng).mean() for rng in rngs()]
     assert min(means) >= 79 and max(means) <= 121
     assert np.std(means) > 5
 
@@ -86,7 +86,7 @@ def test_blur_widens_an_edge_as_a_gaussian_does():
     """A sharp edge, blurred with sigma 0.1 to 2 at 224 pixels, is as steep as 1 / (sigma √2π), and never steeper than it was."""
     edge = np.zeros((224, 224, 3), np.uint8)
     edge[:, 112:] = 255
-    slopes = [np.diff(Augmentation("blur(1)").apply(edge, chance)[100, :, 0].astype(int)).max() / 255 for chance in chances(60)]
+    slopes = [np.diff(Augmentation("blur(1)").apply(edge, rng)[100, :, 0].astype(int)).max() / 255 for rng in rngs(60)]
     gentlest = 1 / (2 * math.sqrt(2 * math.pi))
     assert gentlest - 0.02 < min(slopes) < gentlest + 0.06
     assert max(slopes) > 0.9
@@ -95,8 +95,8 @@ def test_blur_widens_an_edge_as_a_gaussian_does():
 def test_blur_is_the_same_at_any_size():
     """A picture of half the size is blurred with half the sigma: the edge is twice as steep per pixel."""
     small, large = (np.repeat([0, 255], size // 2).astype(np.uint8)[None, :, None].repeat(size, 0).repeat(3, 2) for size in (224, 448))
-    for chance, same in zip(chances(8), chances(8), strict=True):
-        a, b = Augmentation("blur(1)").apply(small, chance), Augmentation("blur(1)").apply(large, same)
+    for rng, same in zip(rngs(8), rngs(8), strict=True):
+        a, b = Augmentation("blur(1)").apply(small, rng), Augmentation("blur(1)").apply(large, same)
         assert np.abs(a[50, :, 0].astype(int) - b[100, :, 0].reshape(224, 2).mean(1)).max() < 16
 
 
@@ -106,7 +106,7 @@ def test_a_probability_is_how_often_a_step_happens(step):
     noise = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
 
     def changed(p):
-        return sum((Augmentation(f"{step}({p})").apply(noise, chance) != noise).any() for chance in chances(300))
+        return sum((Augmentation(f"{step}({p})").apply(noise, rng) != noise).any() for rng in rngs(300))
 
     assert changed(0) == 0
     assert 70 < changed(0.3) < 110
@@ -115,7 +115,7 @@ def test_a_probability_is_how_often_a_step_happens(step):
 
 def test_greyscale_leaves_luminance():
     """All channels are 0.299 R + 0.587 G + 0.114 B (ITU-R 601)."""
-    grey = Augmentation("greyscale(1)").apply(PICTURE, chances()[0])
+    grey = Augmentation("greyscale(1)").apply(PICTURE, rngs()[0])
     assert np.abs(grey - (PICTURE @ [0.299, 0.587, 0.114])[..., None]).max() <= 1
 
 
@@ -126,7 +126,7 @@ def test_rand_augment_draws_from_all_operations_of_torchvision():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         possible = {np.asarray(own(image)).tobytes() for _ in range(800)}
-    drawn = {Augmentation("rand_augment(1, 20)").apply(PICTURE, chance).tobytes() for chance in chances(800)}
+    drawn = {Augmentation("rand_augment(1, 20)").apply(PICTURE, rng).tobytes() for rng in rngs(800)}
     assert len(possible) > 20
     assert drawn == possible
 
@@ -155,7 +155,7 @@ def test_parsing_needs_no_torch():
     ],
 )
 def test_a_mistake_is_named_with_its_position(text, position, says):
-    """What was found, where, what is allowed."""
+    """The message names the step, its position and what is allowed."""
     with pytest.raises(LanguageError, match=says) as error:
         Augmentation(text)
     assert error.value.position == position

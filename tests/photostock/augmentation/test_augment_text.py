@@ -19,8 +19,8 @@ PROMPT = Prompt("{title}. {description} {tags}")
 def a_record(title="A cat", description="Asleep on a sofa", tags=("cat", "sofa", "pet"), prompt=PROMPT):
     """A picture's words as the dataset's index has them."""
     fields = {"title": title, "description": description, "tags": np.array(tags, object)}
-    found = texts(fields, prompt)
-    return {**fields, "caption": found[0], "texts": np.array(found, object)}
+    candidates = texts(fields, prompt)
+    return {**fields, "caption": candidates[0], "texts": np.array(candidates, object)}
 
 
 def drawn(language, record=None, epochs=400, prompt=PROMPT):
@@ -61,10 +61,10 @@ def test_without_steps_it_is_always_the_caption(record, epoch):
 
 @given(records, st.integers(0, 20))
 def test_sample_field_is_one_draw_from_the_texts(record, epoch):
-    """Exactly one number is drawn, so that a picture's augmentation does not depend on how a text is found."""
-    chance, plain = (sampling.chance(1, epoch, "cat.png") for _ in range(2))
-    assert TextAugmentation("sample_field", PROMPT).draw(record, chance) == record["texts"][plain.integers(len(record["texts"]))]
-    assert chance.random() == plain.random()
+    """Exactly one number is drawn, so that a picture's augmentation does not depend on how its text is chosen."""
+    rng, same_rng = (sampling.chance(1, epoch, "cat.png") for _ in range(2))
+    assert TextAugmentation("sample_field", PROMPT).draw(record, rng) == record["texts"][same_rng.integers(len(record["texts"]))]
+    assert rng.random() == same_rng.random()
 
 
 def test_every_text_is_as_likely():
@@ -114,7 +114,7 @@ def test_a_picture_without_tags_keeps_its_caption():
 
 
 def test_a_prompt_without_tags_can_still_be_dropped():
-    """Where the prompt has nothing to say of tags alone, the tags are said as they are."""
+    """Where the prompt has no {tags}, the text is the tags themselves."""
     prompt = Prompt("{title}")
     assert set(drawn("drop_caption(1) > drop_tags(0)", a_record(prompt=prompt), prompt=prompt)) == {"cat, sofa, pet"}
 
@@ -146,7 +146,7 @@ def test_templates_are_those_of_clip():
     ],
 )
 def test_a_mistake_is_named_with_its_position(text, position, says):
-    """What was found, where, what is allowed."""
+    """The message names the step, its position and what is allowed."""
     with pytest.raises(LanguageError, match=says) as error:
         TextAugmentation(text, PROMPT)
     assert error.value.position == position

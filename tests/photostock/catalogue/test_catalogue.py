@@ -59,10 +59,10 @@ def write(rows: list[dict], path: Path) -> Path:
 def test_a_catalogue_reads_the_same_in_every_format(folder, suffix):
     """CSV, JSONL and parquet give the same rows, with every field where it belongs."""
     source = write(ROWS, folder / f"catalogue{suffix}")
-    found = catalogue.read(str(source))
-    assert found.root == folder.resolve() and found.table.schema == SCHEMA
-    assert found.table.equals(catalogue.read(str(write(ROWS, folder / "other.jsonl"))).table)
-    owl, oak, again = found.table.to_pylist()
+    result = catalogue.read(str(source))
+    assert result.root == folder.resolve() and result.table.schema == SCHEMA
+    assert result.table.equals(catalogue.read(str(write(ROWS, folder / "other.jsonl"))).table)
+    owl, oak, again = result.table.to_pylist()
     assert owl == {
         "id": "1",
         "image": "images/owl.png",
@@ -92,32 +92,32 @@ def test_parquet_with_bytes_gives_the_same_rows_and_keeps_the_bytes(folder):
         }
     )
     pq.write_table(embedded, folder / "bytes.parquet")
-    found = catalogue.read(str(folder / "bytes.parquet")).table
+    embedded = catalogue.read(str(folder / "bytes.parquet")).table
     paths = catalogue.read(str(write(ROWS, folder / "catalogue.csv"))).table
-    assert found.drop(["image", "bytes"]).equals(paths.drop(["image", "bytes"]))
-    assert found["image"].to_pylist() == [""] * 3 and found["bytes"].to_pylist() == [b"owl", b"oak", b"owl"]
+    assert embedded.drop(["image", "bytes"]).equals(paths.drop(["image", "bytes"]))
+    assert embedded["image"].to_pylist() == [""] * 3 and embedded["bytes"].to_pylist() == [b"owl", b"oak", b"owl"]
 
 
 def test_embedded_pictures_without_an_id_are_named_by_their_content(tmp_path):
     """The SHA-256 is the id, so the same picture twice is a duplicate; empty and absent bytes are no picture."""
     pq.write_table(pa.table({"image": [b"owl", b"owl", b"", None], "title": ["A", "B", "C", "D"]}), tmp_path / "c.parquet")
-    found = catalogue.read(str(tmp_path / "c.parquet")).table.to_pylist()
-    assert found[0]["id"] == found[0]["fingerprint"] == hashlib.sha256(b"owl").hexdigest()
-    assert [row["rejected"] for row in found] == ["", "duplicate id", "empty image cell", "empty image cell"]
-    assert [row["id"] for row in found[1:]] == ["row 2", "row 3", "row 4"]
+    rows = catalogue.read(str(tmp_path / "c.parquet")).table.to_pylist()
+    assert rows[0]["id"] == rows[0]["fingerprint"] == hashlib.sha256(b"owl").hexdigest()
+    assert [row["rejected"] for row in rows] == ["", "duplicate id", "empty image cell", "empty image cell"]
+    assert [row["id"] for row in rows[1:]] == ["row 2", "row 3", "row 4"]
 
 
 def test_the_embedded_sample_is_a_catalogue_without_a_flaw():
     """``sample`` needs nothing but the package."""
-    found = catalogue.read("sample")
-    assert len(found.table) > 100
-    assert set(found.table["rejected"].to_pylist()) == {""}
+    table = catalogue.read("sample").table
+    assert len(table) > 100
+    assert set(table["rejected"].to_pylist()) == {""}
 
 
 def test_an_image_path_is_the_id_of_a_row_without_one(folder):
     """Spelt in its shortest form."""
-    found = read(folder, {"image": "./images//owl.png", "title": "A"}, {"image": "images/x/../oak.png", "title": "B"})
-    assert [(row["id"], row["image"], row["rejected"]) for row in found] == [
+    rows = read(folder, {"image": "./images//owl.png", "title": "A"}, {"image": "images/x/../oak.png", "title": "B"})
+    assert [(row["id"], row["image"], row["rejected"]) for row in rows] == [
         ("images/owl.png", "images/owl.png", ""),
         ("images/oak.png", "images/oak.png", ""),
     ]
@@ -220,9 +220,9 @@ def test_links_are_followed_only_inside_the_catalogues_folder(folder):
     for name, target in links.items():
         (folder / name).symlink_to(target)
     names = ["inside.png", "folder/owl.png", "outside.png", "outside/key.png", "circle.png", "broken.png"]
-    found = read(folder, *({"image": name, "title": "A"} for name in names))
+    rows = read(folder, *({"image": name, "title": "A"} for name in names))
     leaves = "path leaves the catalogue's folder"
-    assert [row["rejected"] for row in found] == ["", "", leaves, leaves, "unreadable file", "missing file"]
+    assert [row["rejected"] for row in rows] == ["", "", leaves, leaves, "unreadable file", "missing file"]
 
 
 def test_a_pipe_is_not_waited_for(folder):
@@ -233,14 +233,14 @@ def test_a_pipe_is_not_waited_for(folder):
 
 def test_the_first_usable_row_of_an_id_is_kept(folder):
     """A row without its file does not take the id from the row that has it; all ids differ in the end."""
-    found = read(
+    rows = read(
         folder,
         {"id": "owl", "image": "images/elk.png", "title": "missing"},
         {"id": "owl", "image": "images/owl.png", "title": "first"},
         {"id": "owl", "image": "images/oak.png", "title": "second"},
         {"id": "row 1", "image": "images/oak.png", "title": "named like a rejected row"},
     )
-    assert [(row["id"], row["rejected"]) for row in found] == [
+    assert [(row["id"], row["rejected"]) for row in rows] == [
         ("row 1'", "missing file"),
         ("owl", ""),
         ("row 3", "duplicate id"),
@@ -276,7 +276,7 @@ def test_a_source_that_is_no_catalogue_is_refused_with_what_is_accepted(tmp_path
 
 
 def test_a_folder_has_exactly_one_catalogue(folder):
-    """Neither none nor two, of which one would be read by chance; a file needs a suffix that says what it is."""
+    """A folder with none or two is refused, and a file without one of the three suffixes."""
     with pytest.raises(DataError, match="found none"):
         catalogue.read(str(folder))
     write(ROWS, folder / "catalogue.csv")

@@ -1,4 +1,4 @@
-"""Opt-outs: a row whose contributor said no is never read, stored or shown, and is counted."""
+"""Opt-outs: a row whose contributor opted out is never read, stored or shown, and is counted."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ def rejected(path) -> list[str]:
     return catalogue.read(str(path)).table["rejected"].to_pylist()
 
 
-def said(folder, *values):
+def catalogue_with(folder, *values):
     """A JSONL catalogue with a row for each of *values* in ``exclude``, and a last one that says nothing; no picture is there but that."""
     draw("red", "ellipse", 1).save(folder / "last.png")
     rows = [{"image": f"{number}.png", "title": "a", "exclude": value} for number, value in enumerate(values)]
@@ -31,7 +31,7 @@ def said(folder, *values):
 @pytest.mark.parametrize("value", [True, 1, 1.0, "true", "True", " YES ", "1"])
 def test_an_opt_out_is_excluded_before_its_picture_is_looked_for(tmp_path, value):
     """The picture is not even there, and the row is *excluded*, not *missing file*; nothing of it is kept but its id."""
-    [row, _] = catalogue.read(str(said(tmp_path, value))).table.to_pylist()
+    [row, _] = catalogue.read(str(catalogue_with(tmp_path, value))).table.to_pylist()
     assert row == dict.fromkeys(row, "") | {
         **{"id": "0.png", "bytes": None, "tags": [], "repairs": []},
         **{"rejected": "excluded", "detail": "line 1"},
@@ -41,13 +41,13 @@ def test_an_opt_out_is_excluded_before_its_picture_is_looked_for(tmp_path, value
 @pytest.mark.parametrize("value", [False, 0, "false", "No", "0", "", None])
 def test_who_says_no_or_nothing_does_not_opt_out(tmp_path, value):
     """Such a row goes on, here to a picture that is not there."""
-    assert rejected(said(tmp_path, value)) == ["missing file", ""]
+    assert rejected(catalogue_with(tmp_path, value)) == ["missing file", ""]
 
 
 @pytest.mark.parametrize("value", ["maybe", "y", "x", "2", 2, -1, "nein"])
 def test_what_nobody_understands_is_not_used_and_says_so(tmp_path, value):
     """Neither against the contributor's will nor silently: reason, line, what was expected and what came."""
-    row = catalogue.read(str(said(tmp_path, "no", value))).table.to_pylist()[1]
+    row = catalogue.read(str(catalogue_with(tmp_path, "no", value))).table.to_pylist()[1]
     assert row["rejected"] == "unclear exclude"
     assert row["detail"] == f"line 2: expected true, 1, yes, or false, 0, no or nothing, found {str(value)!r}"
 
@@ -92,12 +92,12 @@ def test_an_opt_out_reaches_neither_shard_nor_dataset_and_is_counted(tmp_path):
     rows = [json.loads(line) for line in (folder / "catalogue.jsonl").read_text().splitlines()]
     gone = {row["image"] for row in rows if row["contributor"] == "artist 3"}
     (folder / "catalogue.jsonl").write_text("".join(json.dumps({**row, "exclude": row["image"] in gone}) + "\n" for row in rows))
-    found = catalogue.read(str(folder))
+    result = catalogue.read(str(folder))
     slice_, shard, dataset = (tmp_path / name for name in ("slice", "shard", "dataset"))
-    slices.write_slice(found.table, slice_)
+    slices.write_slice(result.table, slice_)
     for made in (shard, dataset):
         made.mkdir()
-    prepare(slice_, found.root, shard, 32)
+    prepare(slice_, result.root, shard, 32)
     manifest.write(shard)
     pictures = pq.read_table(shard / "pixels.parquet").to_pylist()
     assert {row["id"] for row in pictures if row["pixels"] is None} == gone and len(gone) == 7

@@ -33,9 +33,9 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("catalogue")
 
 
-def outcomes(found):
+def outcomes(file_records):
     """(image or reason) of each record."""
-    return [record.reason or record.values["image"] for record in found]
+    return [record.reason or record.values["image"] for record in file_records]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
@@ -52,43 +52,43 @@ def test_byte_order_mark_and_line_ends_of_every_system_are_read(read, bom, end):
 
 def test_a_quoted_newline_stays_in_its_cell_and_counts_as_a_line(read):
     """The row after a title of two lines is still found at its own line."""
-    found = read(HEADER + b'a.png,"two\nlines"\nb.png,B,C\n')
-    assert found[0].values["title"] == "two\nlines"
-    assert (found[1].where, found[1].reason) == ("line 4", "wrong number of columns")
+    file_records = read(HEADER + b'a.png,"two\nlines"\nb.png,B,C\n')
+    assert file_records[0].values["title"] == "two\nlines"
+    assert (file_records[1].where, file_records[1].reason) == ("line 4", "wrong number of columns")
 
 
 def test_a_latin_1_row_is_rejected_alone(read):
     """One exporter's encoding does not cost the other rows."""
-    found = read(HEADER + b"a.png,A\nb.png,Caf\xe9\nc.png,Caf\xc3\xa9\n")
-    assert outcomes(found) == ["a.png", "not UTF-8", "c.png"]
-    assert found[1].where == "line 3" and "0xE9" in found[1].detail and "Caf" in found[1].detail
-    assert found[2].values["title"] == "Café"
-    found = read(b'{"image": "a.png", "title": "Caf\xe9"}\n{"image": "b.png", "title": "B"}\n', ".jsonl")
-    assert outcomes(found) == ["not UTF-8", "b.png"]
+    file_records = read(HEADER + b"a.png,A\nb.png,Caf\xe9\nc.png,Caf\xc3\xa9\n")
+    assert outcomes(file_records) == ["a.png", "not UTF-8", "c.png"]
+    assert file_records[1].where == "line 3" and "0xE9" in file_records[1].detail and "Caf" in file_records[1].detail
+    assert file_records[2].values["title"] == "Café"
+    file_records = read(b'{"image": "a.png", "title": "Caf\xe9"}\n{"image": "b.png", "title": "B"}\n', ".jsonl")
+    assert outcomes(file_records) == ["not UTF-8", "b.png"]
 
 
 def test_ragged_rows_are_rejected_with_their_line(read):
     """Too few and too many cells."""
-    found = read(HEADER + b"a.png\nb.png,B\nc.png,C,C\n")
-    assert outcomes(found) == ["wrong number of columns", "b.png", "wrong number of columns"]
-    assert [found[0].where, found[2].where] == ["line 2", "line 4"]
-    assert found[2].detail == "3 cells, the header has 2"
+    file_records = read(HEADER + b"a.png\nb.png,B\nc.png,C,C\n")
+    assert outcomes(file_records) == ["wrong number of columns", "b.png", "wrong number of columns"]
+    assert [file_records[0].where, file_records[2].where] == ["line 2", "line 4"]
+    assert file_records[2].detail == "3 cells, the header has 2"
 
 
 @pytest.mark.parametrize("rest", [b'b.png,B\nc.png,"C"\n', b"b.png,B\nc.png,C\n", b'b.png,"B" and more\nc.png,C\n'])
 def test_a_quote_that_is_never_closed_costs_its_own_line_only(read, rest):
     """The rows that it would swallow are read again."""
-    found = read(HEADER + b'a.png,"A\n' + rest)
-    assert outcomes(found)[0] == "not CSV" and found[0].where == "line 2"
-    assert outcomes(found)[-1] == "c.png" and len(found) == 3
+    file_records = read(HEADER + b'a.png,"A\n' + rest)
+    assert outcomes(file_records)[0] == "not CSV" and file_records[0].where == "line 2"
+    assert outcomes(file_records)[-1] == "c.png" and len(file_records) == 3
 
 
 def test_lines_that_are_no_json_objects_are_rejected(read):
     """Text, an array, a number too long to be one, nesting without end, and a lone NUL."""
     bad = [b"image", b'["a.png"]', b"1" * 5000, b"[" * 100_000, b"\x00", b'{"image": "a.png"']
-    found = read(b"\n".join([*bad, b'{"image": "b.png", "title": "B"}']), ".jsonl")
-    assert outcomes(found) == ["not JSON"] * len(bad) + ["b.png"]
-    assert found[1].detail == "expected an object {…}, found list"
+    file_records = read(b"\n".join([*bad, b'{"image": "b.png", "title": "B"}']), ".jsonl")
+    assert outcomes(file_records) == ["not JSON"] * len(bad) + ["b.png"]
+    assert file_records[1].detail == "expected an object {…}, found list"
 
 
 def test_a_parquet_text_that_is_not_utf8_costs_its_row_only(read, tmp_path):
@@ -173,9 +173,9 @@ def test_any_bytes_below_a_csv_header_are_read_or_rejected(folder, pieces):
     """Nothing but records comes out, each with all its cells or a reason."""
     path = folder / "catalogue.csv"
     path.write_bytes(HEADER + b"".join(pieces))
-    found = list(records(path))
-    assert all(record.reason or set(record.values) == {"image", "title"} for record in found)
-    assert len(found) <= 1 + sum(piece in b"\n\r" for piece in pieces)
+    file_records = list(records(path))
+    assert all(record.reason or set(record.values) == {"image", "title"} for record in file_records)
+    assert len(file_records) <= 1 + sum(piece in b"\n\r" for piece in pieces)
 
 
 json_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
@@ -189,5 +189,5 @@ def test_any_json_line_is_a_record(folder, values):
     path = folder / "catalogue.jsonl"
     first = {"image": "a.png", "title": "A"}
     path.write_text("\n".join(map(json.dumps, [first, *values])))
-    found = list(records(path))
-    assert [record.reason for record in found] == [""] + ["" if isinstance(value, dict) else "not JSON" for value in values]
+    file_records = list(records(path))
+    assert [record.reason for record in file_records] == [""] + ["" if isinstance(value, dict) else "not JSON" for value in values]

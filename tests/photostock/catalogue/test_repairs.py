@@ -84,9 +84,9 @@ def test_repairing_twice_is_repairing_once(row):
 )
 def test_a_title_without_words_is_taken_from_the_file_name(title, image, contributor, expected):
     """So is nothing else: a title of one's own stays, and a file name of a camera is no title."""
-    found, repair_name = caption_title(title, image, 1, contributor)
-    assert found == expected
-    assert bool(repair_name) == (found != title)
+    new_title, repair_name = caption_title(title, image, 1, contributor)
+    assert new_title == expected
+    assert bool(repair_name) == (new_title != title)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_title_that_many_share_gives_way_to_a_telling_file_name(title, image, 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.integers(1, 9), st.text(max_size=12))
 def test_a_title_is_never_lost(title, image, count, contributor):
-    """Whatever the file is called, a title that said something is not replaced by nothing, and a repair has its name."""
-    found, repair_name = caption_title(title, image, count, contributor)
-    assert found.strip() or not title.strip()
-    assert repair_name or found == title
+    """Whatever the file is called, a title with text is not replaced by an empty one, and a repair has its name."""
+    new_title, repair_name = caption_title(title, image, count, contributor)
+    assert new_title.strip() or not title.strip()
+    assert repair_name or new_title == title

@@ -36,7 +36,7 @@ def test_it_is_small(rows):
 
 
 def test_every_row_has_its_picture_and_every_picture_its_row(rows, pictures):
-    """Each decodes, at most 128 pixels long; nothing else lies there."""
+    """Each decodes, at most 128 pixels long; the folder holds no other file."""
     assert {f"images/{path.name}" for path in (SAMPLE / "images").iterdir()} == set(pictures)
     assert len(pictures) == len({row["id"] for row in rows}) == len(rows)
     assert all(16 < max(picture.size) <= 128 for picture in pictures.values())

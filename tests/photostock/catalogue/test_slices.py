@@ -1,4 +1,4 @@
-"""Slices: the whole catalogue in pieces, few of which change when a few rows do."""
+"""Slices: together they are the catalogue, and few of them change when a few rows do."""
 
 from itertools import pairwise
 

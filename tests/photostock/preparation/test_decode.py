@@ -26,7 +26,7 @@ def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:
 
 
 def disc(mode: str, ground, ink, size: tuple[int, int] = (48, 48)) -> Image.Image:
-    """A disc of *ink* in the middle of *ground*: its corner and its centre tell what became of both."""
+    """A disc of *ink* in the middle of *ground*: its corner and its centre show what became of both."""
     image = Image.new(mode, size, ground)
     ImageDraw.Draw(image).ellipse((size[0] // 4, size[1] // 4, size[0] * 3 // 4, size[1] * 3 // 4), fill=ink)
     return image
@@ -240,8 +240,8 @@ except Rejected as rejection:
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
-    found, megabytes = done.stdout.split("\n")[:2]
-    assert found == "too many pixels" and int(megabytes) < 20
+    reason, megabytes = done.stdout.split("\n")[:2]
+    assert reason == "too many pixels" and int(megabytes) < 20
 
 
 def test_the_limit_on_pixels_holds_where_pillow_has_none(monkeypatch):

@@ -22,9 +22,9 @@ def put(folder: Path, uri: str) -> None:
 
 def shard(source: str, out: Path):
     """Catalogue → one slice → shard, as rows."""
-    found = catalogue.read(source)
-    slices.write_slice(found.table, out / "slice")
-    prepare(out / "slice", found.root, out, stored_size=32)
+    result = catalogue.read(source)
+    slices.write_slice(result.table, out / "slice")
+    prepare(out / "slice", result.root, out, stored_size=32)
     columns = [pq.read_table(out / file) for file in ("rows.parquet", "pixels.parquet")]
     return [row | picture for row, picture in zip(*(table.to_pylist() for table in columns), strict=True)]
 
@@ -54,7 +54,7 @@ def test_a_bucket_gives_the_shards_of_the_folder_it_was_copied_from(photos, fold
 def test_reading_a_catalogue_downloads_no_picture(photos):
     """One listing tells of them all; what it tells changes with the picture."""
     before = catalogue.read(photos).table["fingerprint"].to_pylist()
-    assert all(fingerprint.startswith(Bucket.MARK) for fingerprint in before)
+    assert all(fingerprint.startswith(Bucket.FINGERPRINT_PREFIX) for fingerprint in before)
     s3.put(f"{photos}/003.png", b"another")
     after = catalogue.read(photos).table["fingerprint"].to_pylist()
     assert [number for number in range(6) if before[number] != after[number]] == [3]
@@ -69,11 +69,11 @@ def test_what_the_listing_does_not_have_is_missing(photos, tmp_path):
 
 @pytest.mark.parametrize("change", ["replaced", "deleted"])
 def test_a_picture_changed_since_the_listing_is_rejected(photos, tmp_path, change):
-    """Its slice is cached by what the listing told."""
-    found = catalogue.read(photos)
+    """Its slice is cached by the size and ETag of the listing."""
+    result = catalogue.read(photos)
     s3.delete(f"{photos}/003.png") if change == "deleted" else s3.put(f"{photos}/003.png", b"another")
-    slices.write_slice(found.table, tmp_path / "slice")
-    prepare(tmp_path / "slice", found.root, tmp_path, stored_size=32)
+    slices.write_slice(result.table, tmp_path / "slice")
+    prepare(tmp_path / "slice", result.root, tmp_path, stored_size=32)
     rejected = pq.read_table(tmp_path / "rows.parquet")["rejected"].to_pylist()
     assert rejected == ["", "", "", "changed while reading", "", ""]
 

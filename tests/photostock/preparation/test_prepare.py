@@ -83,9 +83,9 @@ def mutated(rng: np.random.Generator, data: bytes) -> bytes:
 def test_a_shard_has_the_rows_of_its_slice_and_the_columns_of_the_picture(tmp_path):
     """In the slice's order, its columns untouched but for the bytes; rejected rows stay, with nothing where the picture would be."""
     rows = [row("kept", encoded(drawing(1))), row("gone", rejected="missing file", detail="'x.png'"), row("text", b"<html>")]
-    found = shard(rows, tmp_path)
-    assert found.column_names == [name for name in SCHEMA.names if name != "bytes"] + ["phash", "width", "height", "format", "pixels"]
-    kept, gone, text = found.to_pylist()
+    table = shard(rows, tmp_path)
+    assert table.column_names == [name for name in SCHEMA.names if name != "bytes"] + ["phash", "width", "height", "format", "pixels"]
+    kept, gone, text = table.to_pylist()
     assert (kept["width"], kept["height"], kept["format"], kept["rejected"]) == (96, 64, "PNG", "")
     assert (gone["rejected"], gone["detail"]) == ("missing file", "'x.png'")
     assert text["rejected"] == "not an image" and "<html>" in text["detail"]
@@ -94,7 +94,7 @@ def test_a_shard_has_the_rows_of_its_slice_and_the_columns_of_the_picture(tmp_pa
     for before, after in zip(rows, (kept, gone, text), strict=True):
         for name in ("id", "title", "tags", "contributor", "licence", "group", "fingerprint", "repairs"):
             assert after[name] == before[name]
-    assert [str(found.schema.field(name).type) for name in ("phash", "width", "pixels")] == ["uint64", "int32", "binary"]
+    assert [str(table.schema.field(name).type) for name in ("phash", "width", "pixels")] == ["uint64", "int32", "binary"]
 
 
 def test_a_slice_without_rows_gives_a_shard_without_rows(tmp_path):
@@ -154,8 +154,8 @@ def test_only_files_below_the_root_are_read(tmp_path):
         "none.png": "missing file",
         "folder": "not a file",
     }
-    found = shard([inside | {"id": name, "image": name} for name in names], tmp_path, root=root)
-    assert dict(zip(found["id"].to_pylist(), found["rejected"].to_pylist(), strict=True)) == names
+    table = shard([inside | {"id": name, "image": name} for name in names], tmp_path, root=root)
+    assert dict(zip(table["id"].to_pylist(), table["rejected"].to_pylist(), strict=True)) == names
 
 
 def test_a_file_too_large_to_hold_is_rejected_unread(tmp_path):
@@ -167,7 +167,7 @@ def test_a_file_too_large_to_hold_is_rejected_unread(tmp_path):
 
 
 def test_a_root_that_is_not_there_is_an_error_and_not_a_slice_of_missing_files(tmp_path):
-    """Else a catalogue that was moved would look like one whose pictures were all lost."""
+    """Else a catalogue that was moved would seem to have lost all its pictures."""
     rows = [photo(tmp_path, "a.png", encoded(drawing(1)))]
     with pytest.raises(DataError, match="expected the catalogue's folder"):
         shard(rows, tmp_path, root=tmp_path / "moved")
@@ -180,8 +180,8 @@ def test_the_same_slice_gives_the_same_bytes_on_any_number_of_threads(tmp_path):
     rows = [row(str(n), data if n % 3 else mutated(rng, data)) for n, data in enumerate(pictures)]
     digests = set()
     for name, threads in (("one", 1), ("again", 1), ("five", 5)):
-        found = shard(rows, tmp_path, threads=threads, name=name)
-        assert found["id"].to_pylist() == [entry["id"] for entry in rows]
+        table = shard(rows, tmp_path, threads=threads, name=name)
+        assert table["id"].to_pylist() == [entry["id"] for entry in rows]
         digests.add(tuple(sha256(tmp_path / name / file) for file in ("rows.parquet", "pixels.parquet")))
     assert len(digests) == 1
 
@@ -190,8 +190,8 @@ def test_warnings_of_pillow_are_logged_and_not_raised(tmp_path, caplog):
     """EXIF that breaks off makes Pillow warn, and under this suite's filter that would be an error: the picture is kept."""
     data = encoded(drawing(1), exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff")
     with caplog.at_level(logging.WARNING):
-        found = shard([row("a", data), row("b", data)], tmp_path)
-    assert found["rejected"].to_pylist() == ["", ""]
+        table = shard([row("a", data), row("b", data)], tmp_path)
+    assert table["rejected"].to_pylist() == ["", ""]
     (record,) = caplog.records
     assert "2 times" in record.getMessage() and "Corrupt EXIF data" in record.getMessage()
 
@@ -199,8 +199,8 @@ def test_warnings_of_pillow_are_logged_and_not_raised(tmp_path, caplog):
 def test_a_repair_of_the_picture_joins_those_of_its_text(tmp_path):
     """The card counts both alike."""
     data = encoded(drawing(1), exif=b"Exif\0\0no such thing")
-    found = shard([row("a", data, repairs=["HASH tag removed"])], tmp_path)
-    assert found["repairs"].to_pylist() == [["HASH tag removed", "unreadable EXIF ignored"]]
+    table = shard([row("a", data, repairs=["HASH tag removed"])], tmp_path)
+    assert table["repairs"].to_pylist() == [["HASH tag removed", "unreadable EXIF ignored"]]
 
 
 def test_of_a_thousand_damaged_pictures_every_one_is_kept_or_rejected(tmp_path):
@@ -224,9 +224,9 @@ def test_of_a_thousand_damaged_pictures_every_one_is_kept_or_rejected(tmp_path):
         encoded(drawing(14), "TIFF", compression="jpeg"),
     ]
     given = [mutated(rng, whole[n % len(whole)]) for n in range(1000)]
-    found = shard([row(str(n), data) for n, data in enumerate(given)], tmp_path)
-    reasons = found["rejected"].to_pylist()
-    kept = [entry for entry in found.to_pylist() if not entry["rejected"]]
+    table = shard([row(str(n), data) for n, data in enumerate(given)], tmp_path)
+    reasons = table["rejected"].to_pylist()
+    kept = [entry for entry in table.to_pylist() if not entry["rejected"]]
     assert len(reasons) == 1000 and 100 < len(kept) < 900
     assert all(entry["pixels"] and entry["width"] and entry["format"] for entry in kept)
     assert set(reasons) - {""} <= {"empty file", "not an image", "too many pixels", "too narrow", "too small"} | {
@@ -278,7 +278,7 @@ def test_a_negative_has_the_opposite_hash():
 
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=4))
 def test_one_colour_all_over_hashes_to_zero(greys: list[int]):
-    """Blank pictures are alike, whatever the colour, and no other picture gets there by chance."""
+    """Blank pictures are alike, whatever the colour, and no other picture has their hash by chance."""
     blank = np.broadcast_to(np.array(greys, np.uint8)[:, None, None, None], (len(greys), 16, 16, 3))
     assert perceptual_hash(blank).tolist() == [0] * len(greys)
 

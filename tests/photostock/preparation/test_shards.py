@@ -1,4 +1,4 @@
-"""Of a shard only what a stage reads is moved: its rows for curation, pictures for those who look at them."""
+"""Of a shard only the files that a stage reads are fetched: rows for curation, pictures for stages that need pixels."""
 
 import numpy as np
 import pandas as pd
@@ -53,10 +53,10 @@ def elsewhere(bucket, tmp_path, monkeypatch):
 @pytest.fixture
 def read(s3_server, monkeypatch):
     """The objects that are read from S3, by the last two parts of their names."""
-    found = []
+    fetched = []
     with fault_proxy(s3_server) as proxy:
-        proxy.before = lambda method, path: found.append("/".join(path.split("/")[-2:])) if method == "GET" else None
-        yield lambda: (monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url), found)[1]
+        proxy.before = lambda method, path: fetched.append("/".join(path.split("/")[-2:])) if method == "GET" else None
+        yield lambda: (monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url), fetched)[1]
 
 
 @pytest.mark.filterwarnings("ignore")  # flytekit's own

@@ -247,8 +247,8 @@ def test_path_bytes_and_picture_are_the_same(tmp_path):
     """Three ways in, one result."""
     picture = noise(9, 7)
     (tmp_path / "a.png").write_bytes(encoded(picture))
-    ways = [picture, tmp_path / "a.png", str(tmp_path / "a.png"), encoded(picture)]
-    assert len({open_rgb(way).tobytes() for way in ways}) == 1
+    sources = [picture, tmp_path / "a.png", str(tmp_path / "a.png"), encoded(picture)]
+    assert len({open_rgb(source).tobytes() for source in sources}) == 1
 
 
 def test_the_callers_picture_is_left_alone():

@@ -70,11 +70,11 @@ def test_rendering_ignores_how_much_white_space_there_is(record, space):
 
 @given(records)
 def test_texts_are_distinct_and_none_is_empty(record):
-    """A picture's training texts: its caption first, then the fields not already said."""
-    found = texts(record, DEFAULT)
-    assert len(set(found)) == len(found) and all(found)
-    assert bool(found) == any([record["title"], record["description"], *record["tags"]])
-    assert not found or found[0] == DEFAULT.render(record)
+    """A picture's training texts: its caption first, then the fields that differ from it."""
+    distinct_texts = texts(record, DEFAULT)
+    assert len(set(distinct_texts)) == len(distinct_texts) and all(distinct_texts)
+    assert bool(distinct_texts) == any([record["title"], record["description"], *record["tags"]])
+    assert not distinct_texts or distinct_texts[0] == DEFAULT.render(record)
 
 
 def test_texts_of_a_record_with_only_a_title():
@@ -84,7 +84,7 @@ def test_texts_of_a_record_with_only_a_title():
 
 
 def test_a_record_without_a_caption_has_no_texts():
-    """A prompt of tags alone leaves a picture with a title but no tags without anything to be asked for."""
+    """With a prompt of tags alone, a picture with a title but no tags has no text."""
     assert texts({"title": "Fox"}, Prompt("{tags}")) == []
 
 

@@ -40,13 +40,13 @@ class Augmentation:
         self.text = text
         self._steps = [_step(text, call) for call in calls("augment_image", text, STEPS)] if text.strip() else []
 
-    def apply(self, pixels: np.ndarray, chance: np.random.Generator) -> np.ndarray:
-        """uint8 ``(size, size, 3)`` → the same shape, by what *chance* draws."""
+    def apply(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """uint8 ``(size, size, 3)`` → the same shape, at random by *rng*."""
         if not self._steps:
             return pixels
         image = Image.fromarray(pixels)
         for step in self._steps:
-            image = step(image, chance)
+            image = step(image, rng)
         return np.asarray(image)
 
 
@@ -54,84 +54,84 @@ def shares(knob: str, text: str, call: Call, count: int) -> list[float]:
     """The arguments of *call*: *count* numbers from 0 to 1.
 
     Raises:
-        LanguageError: they are others, or more, or fewer.
+        LanguageError: they are not.
     """
-    found = [float(value) for value in call.args if not isinstance(value, str) and 0 <= value <= 1]
-    if len(found) != count or len(call.args) != count:
-        wants = {0: "no arguments", 1: "a number from 0 to 1"}.get(count, f"{count} numbers from 0 to 1")
-        raise LanguageError(knob, text, call.position, f"{call.name} takes {wants}, got {call.args}")
-    return found
+    numbers = [float(value) for value in call.args if not isinstance(value, str) and 0 <= value <= 1]
+    if len(numbers) != count or len(call.args) != count:
+        expected = {0: "no arguments", 1: "a number from 0 to 1"}.get(count, f"{count} numbers from 0 to 1")
+        raise LanguageError(knob, text, call.position, f"{call.name} takes {expected}, got {call.args}")
+    return numbers
 
 
 def _step(text: str, call: Call) -> Step:
     if call.name == "rand_augment":
-        count, magnitude = _whole_numbers(text, call)
-        return lambda image, chance: _rand_augment(image, chance, count, magnitude)
+        count, magnitude = _count_and_magnitude(text, call)
+        return lambda image, rng: _rand_augment(image, rng, count, magnitude)
     if call.name == "random_resized_crop":
         least, most = shares("augment_image", text, call, 2)
         if not 0 < least <= most:
             raise LanguageError("augment_image", text, call.position, f"{call.name} takes 0 < least <= most, got {least}, {most}")
-        return lambda image, chance: _crop(image, chance, least, most)
+        return lambda image, rng: _crop(image, rng, least, most)
     if call.name == "flip":
         shares("augment_image", text, call, 0)
-        return lambda image, chance: ImageOps.mirror(image) if chance.random() < 0.5 else image
+        return lambda image, rng: ImageOps.mirror(image) if rng.random() < 0.5 else image
     (share,) = shares("augment_image", text, call, 1)
     if call.name == "color_jitter":
-        return lambda image, chance: _jitter(image, chance, share)
-    change = _blur if call.name == "blur" else _greyscale
-    return lambda image, chance: change(image, chance) if chance.random() < share else image
+        return lambda image, rng: _jitter(image, rng, share)
+    transform = _blur if call.name == "blur" else _greyscale
+    return lambda image, rng: transform(image, rng) if rng.random() < share else image
 
 
-def _whole_numbers(text: str, call: Call) -> tuple[int, int]:
+def _count_and_magnitude(text: str, call: Call) -> tuple[int, int]:
     match call.args:
         case (int(count), int(magnitude)) if count >= 1 and 0 <= magnitude <= _MAGNITUDES:
             return count, magnitude
-    wants = f"a number of operations, at least 1, and their magnitude, 0 to {_MAGNITUDES}, both whole"
-    raise LanguageError("augment_image", text, call.position, f"rand_augment takes {wants}, got {call.args}")
+    expected = f"a number of operations, at least 1, and their magnitude, 0 to {_MAGNITUDES}, both whole"
+    raise LanguageError("augment_image", text, call.position, f"rand_augment takes {expected}, got {call.args}")
 
 
-def _crop(image: Image.Image, chance: np.random.Generator, least: float, most: float) -> Image.Image:
+def _crop(image: Image.Image, rng: np.random.Generator, least: float, most: float) -> Image.Image:
     size = image.width
-    side = size * math.sqrt(chance.uniform(least, most))
-    aspect = math.exp(chance.uniform(-1, 1) * math.log(4 / 3) / 2)
+    side = size * math.sqrt(rng.uniform(least, most))
+    aspect = math.exp(rng.uniform(-1, 1) * math.log(4 / 3) / 2)
     width, height = min(size, side * aspect), min(size, side / aspect)
-    left, top = chance.uniform(0, size - width), chance.uniform(0, size - height)
+    left, top = rng.uniform(0, size - width), rng.uniform(0, size - height)
     return image.resize(image.size, Image.Resampling.BILINEAR, (left, top, left + width, top + height))
 
 
-def _jitter(image: Image.Image, chance: np.random.Generator, strength: float) -> Image.Image:
+def _jitter(image: Image.Image, rng: np.random.Generator, strength: float) -> Image.Image:
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        image = enhance(image).enhance(chance.uniform(1 - strength, 1 + strength))
+        image = enhance(image).enhance(rng.uniform(1 - strength, 1 + strength))
     return image
 
 
-def _blur(image: Image.Image, chance: np.random.Generator) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(chance.uniform(*BLUR) * image.width / 224))
+def _blur(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(rng.uniform(*BLUR) * image.width / 224))
 
 
-def _greyscale(image: Image.Image, chance: np.random.Generator) -> Image.Image:
+def _greyscale(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return ImageOps.grayscale(image).convert("RGB")
 
 
-def _rand_augment(image: Image.Image, chance: np.random.Generator, count: int, magnitude: int) -> Image.Image:
+def _rand_augment(image: Image.Image, rng: np.random.Generator, count: int, magnitude: int) -> Image.Image:
     """torchvision's RandAugment; its own ``forward`` draws from torch's global generator, which other threads use too."""
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.autoaugment import _apply_op
 
     operations = _operations(image.width, magnitude)
     for _ in range(count):
-        name, strength, signed = operations[chance.integers(len(operations))]
-        if signed and chance.random() < 0.5:
+        name, strength, signed = operations[rng.integers(len(operations))]
+        if signed and rng.random() < 0.5:
             strength = -strength
-        # What moves in from outside is white, as the background of every picture without one.
+        # Pixels from outside the picture are white, as is every transparent background.
         image = _apply_op(image, name, strength, InterpolationMode.NEAREST, [255.0, 255.0, 255.0])
     return image
 
 
 @cache
 def _operations(size: int, magnitude: int) -> list[tuple[str, float, bool]]:
-    """Name, strength, and whether it goes both ways, of torchvision's operations on a picture *size* wide."""
+    """Name, strength, and whether the strength may be negative too, of torchvision's operations on a picture *size* wide."""
     from torchvision.transforms import RandAugment
 
     space = RandAugment()._augmentation_space(_MAGNITUDES + 1, (size, size))
-    return [(name, float(m[magnitude]) if m.ndim else 0.0, signed) for name, (m, signed) in space.items()]
+    return [(name, float(strengths[magnitude]) if strengths.ndim else 0.0, signed) for name, (strengths, signed) in space.items()]

@@ -1,4 +1,4 @@
-"""The ``augment_text`` little language: which of a picture's words it meets, anew in every epoch."""
+"""The ``augment_text`` little language: the text that a picture is paired with, drawn anew in every epoch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ _TAGS = Prompt("{tags}")
 class TextAugmentation:
     """Steps such as ``sample_field > drop_tags(0.3) > shuffle_tags``; an empty text is always the caption.
 
-    ``drop_caption(p)``  with probability p, title and description are left out if there are tags: users type tags, not sentences
+    ``drop_caption(p)``  with probability p, title and description are left out of a record with tags, since users type tags, not sentences
     ``sample_field``     one of the picture's distinct texts (caption, title, description, tags), each as likely; else its caption
     ``drop_tags(p)``     each tag of that text is dropped with probability p, but never all
     ``shuffle_tags``     the tags of that text in any order
@@ -43,44 +43,45 @@ class TextAugmentation:
         for call in calls("augment_text", text, STEPS) if text.strip() else []:
             if call.name in self._steps:
                 raise LanguageError("augment_text", text, call.position, f"{call.name} comes twice")
-            if late := [name for name in self._steps if order.index(name) > order.index(call.name)]:
+            if later := [name for name in self._steps if order.index(name) > order.index(call.name)]:
                 raise LanguageError(
-                    "augment_text", text, call.position, f"{call.name} must come before {late[0]}; the order is {' > '.join(order)}"
+                    "augment_text", text, call.position, f"{call.name} must come before {later[0]}; the order is {' > '.join(order)}"
                 )
-            self._steps[call.name] = (*shares("augment_text", text, call, STEPS[call.name]), 1.0)[0]
+            numbers = shares("augment_text", text, call, STEPS[call.name])
+            self._steps[call.name] = numbers[0] if numbers else 1.0
 
-    def draw(self, record: Mapping[str, Any], chance: np.random.Generator) -> str:
-        """The text *record* meets by what *chance* draws.
+    def draw(self, record: Mapping[str, Any], rng: np.random.Generator) -> str:
+        """The text that *record* is paired with, drawn by *rng*.
 
         *record* has ``caption``, ``texts`` (all its distinct texts, the caption first), ``title``, ``description`` and ``tags``
         (a list); any of the last three may be missing.
         """
-        given = record.get("tags")
-        fields = {"title": record.get("title"), "description": record.get("description"), "tags": [] if given is None else list(given)}
-        caption, choice = record["caption"], record["texts"]
-        if self._happens("drop_caption", chance) and _TAGS.render(fields):
+        tags = record.get("tags")
+        fields = {"title": record.get("title"), "description": record.get("description"), "tags": [] if tags is None else list(tags)}
+        caption, candidates = record["caption"], record["texts"]
+        if self._is_drawn("drop_caption", rng) and _TAGS.render(fields):
             fields |= {"title": None, "description": None}
-            choice = texts(fields, self.prompt) or [_TAGS.render(fields)]
-            caption = choice[0]
-        text = choice[chance.integers(len(choice))] if "sample_field" in self._steps else caption
+            candidates = texts(fields, self.prompt) or [_TAGS.render(fields)]
+            caption = candidates[0]
+        text = candidates[rng.integers(len(candidates))] if "sample_field" in self._steps else caption
         if self._steps.keys() & {"drop_tags", "shuffle_tags"}:
-            text = self._with_tags(text, fields, chance)
-        if self._happens("template", chance):
-            text = TEMPLATES[chance.integers(len(TEMPLATES))].format(text)
+            text = self._with_tags(text, fields, rng)
+        if self._is_drawn("template", rng):
+            text = TEMPLATES[rng.integers(len(TEMPLATES))].format(text)
         return text
 
-    def _with_tags(self, text: str, fields: Mapping[str, Any], chance: np.random.Generator) -> str:
+    def _with_tags(self, text: str, fields: Mapping[str, Any], rng: np.random.Generator) -> str:
         """*text* with its tags dropped and shuffled; a text that is neither the caption nor the tags of *fields* has none."""
-        speaker = next((prompt for prompt in (self.prompt, _TAGS) if prompt.render(fields) == text), None)
+        source = next((prompt for prompt in (self.prompt, _TAGS) if prompt.render(fields) == text), None)
         tags = fields["tags"]
-        if speaker is None or not tags:
+        if source is None or not tags:
             return text
-        keep = np.flatnonzero(chance.random(len(tags)) >= self._steps.get("drop_tags", 0.0))
+        keep = np.flatnonzero(rng.random(len(tags)) >= self._steps.get("drop_tags", 0.0))
         if not len(keep):
-            keep = chance.integers(len(tags), size=1)
+            keep = rng.integers(len(tags), size=1)
         if "shuffle_tags" in self._steps:
-            keep = chance.permutation(keep)
-        return speaker.render({**fields, "tags": [tags[k] for k in keep]}) or text
+            keep = rng.permutation(keep)
+        return source.render({**fields, "tags": [tags[position] for position in keep]}) or text
 
-    def _happens(self, step: str, chance: np.random.Generator) -> bool:
-        return step in self._steps and chance.random() < self._steps[step]
+    def _is_drawn(self, step: str, rng: np.random.Generator) -> bool:
+        return step in self._steps and rng.random() < self._steps[step]

@@ -1,6 +1,6 @@
 """The embedded sample, made from Open Clip Art by ``python -m trainworks.photostock.catalogue.make_sample SOURCE TARGET``.
 
-Pictures of the public domain only, small, with their metadata as raw as it came. Which ones depends
+Pictures of the public domain only, small, with their metadata unrepaired. The choice depends
 on the catalogue and its pictures alone, so that the sample can be made again.
 """
 
@@ -34,30 +34,33 @@ QUALITY = 82
 
 TWINS, SERIES, DESCRIBED, SIZE = 36, 130, 680, 800
 """Pictures chosen in this order, each count with those before it: equal pixels under two names; a title
-shared by many; two tags and more; any. The first two are the mess that a catalogue has."""
+shared by many; two tags and more; any. The first two are faults that real catalogues have."""
 PER_CONTRIBUTOR, PER_FOLDER, PER_TITLE = 110, 40, 10
 """At most so many of one contributor, one folder of the library (``signs_and_symbols/flags``), one title."""
 
 UNFIT = re.compile(r"^(logos|special|unsorted)/|acroread|babe_|coke_|domo_kun|mozilla|sexy|shelby|stripper|vgcats|xbox")
-"""Ids left out: trademarks, patterns and a rest without a subject; brands, others' characters, and what does not suit a meeting."""
+"""Ids left out: trademarks, patterns and pictures without a subject; brands, other people's characters, and what is unfit for a meeting."""
 
 
 def make(source: Path, target: Path) -> list[Row]:
     """Fill *target* with images/, catalogue.jsonl and CREDITS.md from the catalogue in *source*; its rows.
 
     Raises:
-        DataError: *source* has no catalogue, or too few pictures that fit.
+        DataError: *source* has no catalogue, or too few pictures within the limits.
     """
     catalogue = source / "catalogue.jsonl"
     if not catalogue.is_file():
-        raise DataError(f"{catalogue}: not there; make it with `make openclipart`")
+        raise DataError(f"{catalogue}: no such file; make it with `make openclipart`")
     rows = [json.loads(line) for line in catalogue.read_text(encoding="utf-8").splitlines()]
-    pictures = {row["id"]: picture for row in tqdm(_eligible(rows), "pictures", leave=False) if (picture := _small(source / row["image"]))}
-    chosen = choose(rows, {name: picture.tobytes() for name, picture in pictures.items()})
+    thumbnails = {}
+    for row in tqdm(_eligible(rows), "pictures", leave=False):
+        if thumbnail := _thumbnail(source / row["image"]):
+            thumbnails[row["id"]] = thumbnail
+    chosen = choose(rows, {name: thumbnail.tobytes() for name, thumbnail in thumbnails.items()})
     shutil.rmtree(target / "images", ignore_errors=True)
     (target / "images").mkdir(parents=True)
     for row in chosen:
-        pictures[row["id"]].save(target / row["image"], "WEBP", quality=QUALITY, method=6)
+        thumbnails[row["id"]].save(target / row["image"], "WEBP", quality=QUALITY, method=6)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in chosen]
     (target / "catalogue.jsonl").write_text("".join(lines), encoding="utf-8")
     (target / "CREDITS.md").write_text(_credits(chosen), encoding="utf-8")
@@ -67,10 +70,10 @@ def make(source: Path, target: Path) -> list[Row]:
 def choose(rows: list[Row], pixels: dict[str, bytes]) -> list[Row]:
     """The rows of the sample by id, ``image`` renamed to ``images/<original name>.webp``.
 
-    *rows* is the whole catalogue, *pixels* the small picture by id of those rows that may be taken.
+    *rows* is the whole catalogue, *pixels* the thumbnail's bytes by id, of the rows that may be chosen.
 
     Raises:
-        DataError: there are fewer than ``SIZE`` that fit the limits.
+        DataError: fewer than ``SIZE`` are within the limits.
     """
     titles = Counter(row["title"] for row in rows)
     copies = Counter(pixels.values())
@@ -88,20 +91,20 @@ def choose(rows: list[Row], pixels: dict[str, bytes]) -> list[Row]:
 
 
 def _take(candidates: Iterable[Row], count: int, taken: dict[str, Row]) -> None:
-    """Add candidates to *taken*, which is by file name, until it has *count*; limits and the first of a file name hold."""
-    used = Counter(limit for row in taken.values() for limit in _limits(row))
+    """Add candidates to *taken*, which is by file name, until it has *count*, within the limits; of one file name the first is taken."""
+    counts = Counter(limit for row in taken.values() for limit in _limits(row))
     for row in candidates:
         image = f"images/{PurePosixPath(row['image']).stem}.webp"
         limits = _limits(row)
         if len(taken) == count:
             return
-        if image.lower() not in taken and all(used[limit] < most for limit, most in limits.items()):
+        if image.lower() not in taken and all(counts[limit] < most for limit, most in limits.items()):
             taken[image.lower()] = {**row, "image": image}
-            used.update(limits.keys())
+            counts.update(limits.keys())
 
 
 def _limits(row: Row) -> dict[tuple[str, str], int]:
-    """What *row* counts towards, and the most of it."""
+    """The (column, value) pairs that *row* counts towards, and how many rows of each may be taken."""
     folder = "/".join(row["id"].split("/")[:-1][:2])
     return {("contributor", row["contributor"]): PER_CONTRIBUTOR, ("folder", folder): PER_FOLDER, ("title", row["title"]): PER_TITLE}
 
@@ -110,16 +113,16 @@ def _eligible(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["licence"] in PUBLIC_DOMAIN and not UNFIT.search(row["id"])]
 
 
-def _small(path: Path) -> Image.Image | None:
-    """The PNG on white, shrunk; none if it is blank, a dot, a ribbon or larger than 20 megapixels."""
+def _thumbnail(path: Path) -> Image.Image | None:
+    """The PNG on white, shrunk; none if it is blank, tiny, more than four times as long as wide, or larger than 20 megapixels."""
     with path.open("rb") as png:
         width, height = struct.unpack(">16x2I", png.read(24))
     short, long = sorted((width, height))
     if long < 32 or long > 4 * short or short * long > 20_000_000:
         return None
-    picture = open_rgb(path)
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    return picture if np.asarray(picture).std() > 3 else None
+    image = open_rgb(path)
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return image if np.asarray(image).std() > 3 else None
 
 
 def _credits(rows: list[Row]) -> str:

@@ -50,8 +50,8 @@ def _csv(path: Path) -> Iterator[Record]:
         if reason:
             raise DataError(f"{path}: no readable header: {reason}, {detail}")
         header = [name.strip() for name in header]
-        if len(header) == 1 and (other := [mark for mark in (";", "\t", "|") if mark in header[0]]):
-            raise DataError(f"{path}: expected columns separated by commas, found {other[0]!r} in the header {header[0]!r}")
+        if len(header) == 1 and (separators := [mark for mark in (";", "\t", "|") if mark in header[0]]):
+            raise DataError(f"{path}: expected columns separated by commas, found {separators[0]!r} in the header {header[0]!r}")
         _check_columns(path, header)
         for where, cells, reason, detail in rows:
             if not reason and len(cells) != len(header):
@@ -60,7 +60,7 @@ def _csv(path: Path) -> Iterator[Record]:
 
 
 def _csv_rows(lines: "_Lines") -> Iterator[tuple[str, list[str], str, str]]:
-    """(where, cells, reason, detail) of each row. A quote that is never closed costs its own line, not those it swallowed."""
+    """(where, cells, reason, detail) of each row. A quote that is never closed costs its own line only: those after it are read again."""
     rows = csv.reader(lines, strict=True)
     while True:
         where = f"line {lines.begin()}"
@@ -69,59 +69,59 @@ def _csv_rows(lines: "_Lines") -> Iterator[tuple[str, list[str], str, str]]:
         except StopIteration:
             return
         except csv.Error as error:
-            lines.give_back()
+            lines.push_back()
             yield where, [], "not CSV", str(error)
             continue
-        if bad := _undecoded("".join(cells)):
-            yield where, cells, "not UTF-8", bad
+        if detail := _not_utf8("".join(cells)):
+            yield where, cells, "not UTF-8", detail
         elif cells:
             yield where, cells, "", ""
 
 
 class _Lines:
-    """The lines of a file, counted, of which the last ones can be given back to be read again."""
+    """The lines of a file, counted; those of the record in hand can be pushed back, to be read again."""
 
     def __init__(self, file: TextIO):
         self.file, self.number = file, 0
-        self.taken: list[str] = []
-        self.given_back: list[str] = []
+        self.record: list[str] = []
+        self.pushed_back: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line = self.given_back.pop() if self.given_back else next(self.file)
-        self.taken.append(line)
+        line = self.pushed_back.pop() if self.pushed_back else next(self.file)
+        self.record.append(line)
         self.number += 1
         return line
 
     def begin(self) -> int:
         """Begin a record; the number of its first line."""
-        self.taken.clear()
+        self.record.clear()
         return self.number + 1
 
-    def give_back(self) -> None:
-        """Give back all lines of the record but its first."""
-        self.given_back += reversed(self.taken[1:])
-        self.number -= len(self.taken) - 1
+    def push_back(self) -> None:
+        """Push back all lines of the record but its first."""
+        self.pushed_back += reversed(self.record[1:])
+        self.number -= len(self.record) - 1
 
 
 def _jsonl(path: Path) -> Iterator[Record]:
-    found: dict[str, None] = {}
+    columns: dict[str, None] = {}
     with _open(path) as file:
         for number, line in enumerate(file, 1):
             if line.isspace():
                 continue
             record = _json_record(f"line {number}", line)
-            found.update(dict.fromkeys(record.values))
+            columns.update(dict.fromkeys(record.values))
             yield record
-    if found:
-        _check_columns(path, found)
+    if columns:
+        _check_columns(path, columns)
 
 
 def _json_record(where: str, line: str) -> Record:
-    if bad := _undecoded(line):
-        return Record(where, {}, "not UTF-8", bad)
+    if detail := _not_utf8(line):
+        return Record(where, {}, "not UTF-8", detail)
     try:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -143,8 +143,8 @@ def _parquet(path: Path) -> Iterator[Record]:
             for batch in file.iter_batches(batch_size=BATCH, columns=names):
                 for values in zip(*(_values(batch[name]) for name in names), strict=True):
                     number += 1
-                    bad = next((str(value) for value in values if isinstance(value, UnicodeDecodeError)), "")
-                    yield Record(f"row {number}", dict(zip(names, values, strict=True)), "not UTF-8" if bad else "", bad)
+                    detail = next((str(value) for value in values if isinstance(value, UnicodeDecodeError)), "")
+                    yield Record(f"row {number}", dict(zip(names, values, strict=True)), "not UTF-8" if detail else "", detail)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last where a column's name is damaged
         raise DataError(f"{path}: not a readable parquet file ({error}); write it again") from error
 
@@ -181,22 +181,23 @@ def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
 READERS = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
 
 
-def _check_columns(path: Path, found: Collection[str]) -> None:
+def _check_columns(path: Path, columns: Collection[str]) -> None:
     """Refuse a catalogue without ``image`` or any text, or with one column twice; log what is ignored."""
-    unknown = [name for name in found if name not in COLUMNS]
-    listed = ", ".join(_with_hint(name, found) for name in list(found)[:20])
-    if twice := [name for name, count in Counter(list(found)).items() if count > 1 and name in COLUMNS]:
-        raise DataError(f"{path}: column {twice[0]!r} appears more than once; found {listed}")
-    if "image" not in found:
+    unknown = [name for name in columns if name not in COLUMNS]
+    listed = ", ".join(_with_hint(name, columns) for name in list(columns)[:20])
+    if repeated := [name for name, count in Counter(list(columns)).items() if count > 1 and name in COLUMNS]:
+        raise DataError(f"{path}: column {repeated[0]!r} appears more than once; found {listed}")
+    if "image" not in columns:
         raise DataError(f"{path}: column 'image' is missing; found {listed}")
-    if not any(name in found for name in TEXT_COLUMNS):
+    if not any(name in columns for name in TEXT_COLUMNS):
         raise DataError(f"{path}: needs at least one of the columns {', '.join(TEXT_COLUMNS)}; found {listed}")
     if unknown:
-        log.warning("%s: ignored columns: %s", path, ", ".join(_with_hint(name, found) for name in unknown[:20]))
+        log.warning("%s: ignored columns: %s", path, ", ".join(_with_hint(name, columns) for name in unknown[:20]))
 
 
-def _with_hint(name: str, found: Collection[str]) -> str:
-    near = difflib.get_close_matches(name.strip().lower(), [column for column in COLUMNS if column not in found], 1)
+def _with_hint(name: str, columns: Collection[str]) -> str:
+    """*name* quoted; where no column is called so, with the one that may be meant and is missing from *columns*."""
+    near = difflib.get_close_matches(name.strip().lower(), [column for column in COLUMNS if column not in columns], 1)
     return f"{name!r} (did you mean {near[0]!r}?)" if near and name not in COLUMNS else repr(name)
 
 
@@ -212,7 +213,7 @@ def _open(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _undecoded(text: str) -> str:
+def _not_utf8(text: str) -> str:
     """The first byte of *text* that is not UTF-8, in words, or ``""``."""
     if text.isascii():
         return ""

@@ -1,4 +1,4 @@
-"""Repairs of catalogue text that keep the row: what a program broke is put right, what a person wrote stays."""
+"""Repairs of catalogue text: faults that programs made are put right, words that people wrote stay."""
 
 import html
 import re
@@ -21,71 +21,71 @@ def repair(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """*row* with its ``title``, ``description``, ``contributor`` and ``tags`` repaired, and the names of the repairs made.
 
     Other fields and absent ones stay as they are. Repairing twice changes nothing more. The bare tag
-    ``hash`` goes only from a row with an empty or a ``HASH(0x…)`` tag, the traces of one Perl bug: so it
-    stands in 1,610 of the 1,619 such rows of Open Clip Art. Elsewhere hash browns are food.
+    ``hash`` is removed only from a row with an empty or a ``HASH(0x…)`` tag, the traces of one Perl bug:
+    1,610 of the 1,619 such rows of Open Clip Art have it. In other rows it may be meant, as in hash browns.
     """
-    repaired, made = dict(row), dict[str, None]()
+    repaired, repairs = dict(row), dict[str, None]()
     for field in ("title", "description", "contributor"):
         if field in row:
-            repaired[field] = _text(row[field], made)
+            repaired[field] = _text(row[field], repairs)
     if "tags" in row:
-        repaired["tags"] = _tags([_plain(tag, made) for tag in row["tags"]], made)
-    return repaired, list(made)
+        repaired["tags"] = _tags([_plain(tag, repairs) for tag in row["tags"]], repairs)
+    return repaired, list(repairs)
 
 
 def caption_title(title: str, image_name: str, title_count: int, contributor: str = "") -> tuple[str, str]:
-    """A title that says what is on the picture, and the name of the repair that made it (``""`` if *title* stands).
+    """A title that describes the picture, and the name of the repair that made it (``""`` if *title* stays).
 
-    A title that has no word, or that *title_count* ≥ ``SHARED_BY`` pictures share, gives way to the
-    words of the file name, unless these are none or begin with the title's own. A title that is itself
-    a file name, such as ``Access_point.svg``, is spelt out. *contributor* tells a file name's signature
-    from its subject: ``balloon-black-aj`` by AJ Ashton is a black balloon.
+    A title that has no word, or that *title_count* ≥ ``SHARED_BY`` pictures share, is replaced by the
+    words of the file name, unless it has none or they begin with the title's own. A title that is itself
+    a file name, such as ``Access_point.svg``, is spelt out. With *contributor*, a signature at the end of a
+    file name is left out: ``balloon-black-aj`` by AJ Ashton is a black balloon.
     """
-    own = _words(title)
-    telling = _says_something(own)
-    if not telling or title_count >= SHARED_BY:
-        named = _words(PurePosixPath(image_name).stem, contributor)
-        if _says_something(named):
-            if not telling:
-                return " ".join(named), "title without words taken from the file name"
-            if _lower(named[: len(own)]) != _lower(own):
-                return " ".join(named), "shared title taken from the file name"
-    if telling and _is_file_name(title):
-        return " ".join(own), "file name as title spelt out"
+    title_words = _words(title)
+    has_word = _has_word(title_words)
+    if not has_word or title_count >= SHARED_BY:
+        name_words = _words(PurePosixPath(image_name).stem, contributor)
+        if _has_word(name_words):
+            if not has_word:
+                return " ".join(name_words), "title without words taken from the file name"
+            if _lower(name_words[: len(title_words)]) != _lower(title_words):
+                return " ".join(name_words), "shared title taken from the file name"
+    if has_word and _is_file_name(title):
+        return " ".join(title_words), "file name as title spelt out"
     return title, ""
 
 
-def _text(text: str, made: dict[str, None]) -> str:
-    text = _plain(text, made)
+def _text(text: str, repairs: dict[str, None]) -> str:
+    text = _plain(text, repairs)
     if not _PERL_HASH.fullmatch(text):
         return text
-    made["HASH text emptied"] = None
+    repairs["HASH text emptied"] = None
     return ""
 
 
-def _plain(text: str, made: dict[str, None]) -> str:
-    """*text* without entities, control characters and runs of white space; to the fixed point, as each may uncover another."""
+def _plain(text: str, repairs: dict[str, None]) -> str:
+    """*text* without entities, control characters and runs of white space; repeated until nothing changes, as each may uncover another."""
     if text.isprintable() and "&" not in text and "  " not in text and text == text.strip():
-        return text  # nearly every text; no cure would touch it
+        return text  # nearly every text; no repair would change it
     while True:
         before = text
-        for name, cure in _CURES.items():
-            if (cured := cure(text)) != text:
-                made[name], text = None, cured
+        for name, repair_text in _TEXT_REPAIRS.items():
+            if (repaired := repair_text(text)) != text:
+                repairs[name], text = None, repaired
         if text == before:
             return text
 
 
-def _tags(tags: list[str], made: dict[str, None]) -> list[str]:
+def _tags(tags: list[str], repairs: dict[str, None]) -> list[str]:
     broken = any(not tag or _PERL_HASH.fullmatch(tag) for tag in tags)
     kept: dict[str, str] = {}
     for tag in tags:
         if _PERL_HASH.fullmatch(tag) or (broken and tag.lower() == "hash"):
-            made["HASH tag removed"] = None
+            repairs["HASH tag removed"] = None
         elif not tag:
-            made["empty tag removed"] = None
+            repairs["empty tag removed"] = None
         elif tag.lower() in kept:
-            made["duplicate tag removed"] = None
+            repairs["duplicate tag removed"] = None
         else:
             kept[tag.lower()] = tag
     return list(kept.values())
@@ -95,8 +95,8 @@ def _words(name: str, contributor: str = "") -> list[str]:
     """The words of a file name, without the running number and the contributor's signature at its end."""
     words = [word for word in _WORD_ENDS.split(_IMAGE_SUFFIX.sub("", name)) if word]
     words = _unnumbered(_unsigned(_unnumbered(words), contributor))
-    if words and (numbered := re.fullmatch(r"([^\W\d_]{3,})\d+", words[-1])):
-        words[-1] = numbered[1]
+    if words and (match := re.fullmatch(r"([^\W\d_]{3,})\d+", words[-1])):
+        words[-1] = match[1]
     return words
 
 
@@ -107,7 +107,7 @@ def _unnumbered(words: list[str]) -> list[str]:
 
 
 def _unsigned(words: list[str], contributor: str) -> list[str]:
-    """*words* without a signature: one of the contributor's names, or five letters and more of the whole, as it may be cut short."""
+    """*words* without a signature: one of the contributor's names, or the first five letters or more of the full name."""
     names = _lower(re.findall(r"[^\W_]+", contributor))
     for start in range(1, len(words) if names else 0):
         end = "".join(_lower(words[start:]))
@@ -116,10 +116,10 @@ def _unsigned(words: list[str], contributor: str) -> list[str]:
     return words
 
 
-def _says_something(words: list[str]) -> bool:
-    """Whether there is a word in it: of three letters or in a script that needs fewer, and not one that a camera writes."""
-    spoken = (word for word in _lower(words) if word.isalpha() and (len(word) >= 3 or not word.isascii()))
-    return any(not _CAMERA_WORD.fullmatch(word) for word in spoken)
+def _has_word(words: list[str]) -> bool:
+    """Whether one of *words* has three letters, or letters beyond ASCII, and is none that cameras and programs write."""
+    candidates = (word for word in _lower(words) if word.isalpha() and (len(word) >= 3 or not word.isascii()))
+    return any(not _CAMERA_WORD.fullmatch(word) for word in candidates)
 
 
 def _is_file_name(title: str) -> bool:
@@ -130,7 +130,7 @@ def _lower(words: list[str]) -> list[str]:
     return [word.lower() for word in words]
 
 
-_CURES = {
+_TEXT_REPAIRS = {
     "HTML entity decoded": html.unescape,
     "control character removed": lambda text: _CONTROL.sub(" ", text),
     "white space collapsed": lambda text: " ".join(text.split()),

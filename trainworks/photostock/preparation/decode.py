@@ -1,6 +1,6 @@
 """Encoded bytes of any origin to an upright RGB picture of the stored size, or the reason why there is none.
 
-Reasons are few and stable, so that they can be counted; what else is known stands in the detail:
+Reasons are few and stable, so that they can be counted; the particulars stand in the detail:
 ``empty file`` · ``not an image`` · ``too many pixels`` · ``too narrow`` · ``too small`` · ``truncated`` ·
 ``metadata too large`` · ``nothing visible`` · ``cannot be decoded``.
 """
@@ -28,8 +28,8 @@ FORMATS = {
 MAX_PIXELS = 178_956_970
 """Width times height. Pillow's own hard limit, hence true without changing its globals; the largest camera back has 151 million."""
 
-LARGE = 16_000_000
-"""Pixels from which a picture waits its turn: any number of threads then decodes one such picture at a time, to bound memory."""
+LARGE_PIXELS = 16_000_000
+"""Width times height above which pictures are decoded one at a time, whatever the number of threads, to bound memory."""
 
 MAX_ASPECT = 10
 """Longer side over shorter. Beyond it the centre square shows less than a tenth of the picture; the widest usual banner is 8 : 1."""
@@ -37,17 +37,17 @@ MAX_ASPECT = 10
 MIN_SIDE = 16
 """Pixels of the shorter side. Below it nothing is left to recognise; the smallest icons in use have 16."""
 
-GAP = 3
+REDUCING_GAP = 3
 """Shortcuts (a JPEG decoded at 1/2, 1/4 or 1/8; a box filter before Lanczos) stop at this multiple of the stored size.
 
 Measured against decoding and filtering in full: 51 dB or better on photographs, 40 on line art, as near as quality 95 stores it."""
 
-_one_large = threading.Lock()
+_large_image_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A decoded picture: RGB, upright, free of metadata; and the facts of the file it came from."""
+class DecodedImage:
+    """RGB pixels, upright, free of metadata; and the facts of the file they came from."""
 
     pixels: Image.Image
     width: int
@@ -58,10 +58,10 @@ class Picture:
     repairs: tuple[str, ...]
 
 
-def decode(data: bytes, stored_size: int) -> Picture:
+def decode(data: bytes, stored_size: int) -> DecodedImage:
     """Decode *data* in full: the first frame, upright, on white, its shorter side at most *stored_size* pixels.
 
-    What the header tells is judged before anything is decompressed.
+    Format, size and aspect are checked from the header, before anything is decompressed.
 
     Raises:
         Rejected: with the reason and its particulars. Nothing else leaves Pillow, whatever *data* holds,
@@ -70,9 +70,9 @@ def decode(data: bytes, stored_size: int) -> Picture:
     try:
         image = _open(data)
         width, height = image.size
-        target = _fit(width, height, stored_size)
-        image.draft(None, (GAP * target[0], GAP * target[1]))
-        with _one_large if image.width * image.height > LARGE else nullcontext():
+        target = _target_size(width, height, stored_size)
+        image.draft(None, (REDUCING_GAP * target[0], REDUCING_GAP * target[1]))
+        with _large_image_lock if image.width * image.height > LARGE_PIXELS else nullcontext():
             try:
                 return _shrunk(image, width, height, target)
             finally:
@@ -86,16 +86,16 @@ def decode(data: bytes, stored_size: int) -> Picture:
 
 
 def _open(data: bytes) -> Image.Image:
-    """The picture whose header *data* starts with, found fit to be decoded."""
+    """*data* as a Pillow image, not yet decompressed, whose header says that it may be."""
     if not data:
         raise Rejected("empty file", "it has 0 bytes")
-    known = [name for name, starts in FORMATS.items() if data.startswith(starts)]
-    if not known:
+    formats = [name for name, starts in FORMATS.items() if data.startswith(starts)]
+    if not formats:
         raise Rejected("not an image", f"it starts with {data[:16]!r}; expected one of {', '.join(FORMATS)}")
     try:
-        image = Image.open(io.BytesIO(data), formats=known)
+        image = Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError:
-        raise Rejected("cannot be decoded", f"it starts like a {known[0]}, but the rest of its header makes no sense") from None
+        raise Rejected("cannot be decoded", f"it starts like a {formats[0]}, but the rest of its header makes no sense") from None
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise Rejected("too many pixels", f"{width} × {height}; at most {MAX_PIXELS:,} are decoded")
@@ -104,35 +104,35 @@ def _open(data: bytes) -> Image.Image:
     if min(width, height) < MIN_SIDE:
         raise Rejected("too small", f"{width} × {height}; the shorter side must have {MIN_SIDE} pixels")
     if image.format == "PNG":  # whose decoder passes over the checksums of its data
-        Image.open(io.BytesIO(data), formats=known).verify()
+        Image.open(io.BytesIO(data), formats=formats).verify()
     return image
 
 
-def _shrunk(image: Image.Image, width: int, height: int, target: tuple[int, int]) -> Picture:
-    """*image*, of *width* × *height* pixels as it lies, decoded and made *target* pixels in size."""
+def _shrunk(image: Image.Image, width: int, height: int, target: tuple[int, int]) -> DecodedImage:
+    """*image*, of *width* × *height* pixels before it is turned upright, decoded and resized to *target*."""
     image.load()
     repairs = _drop_unreadable_exif(image)
     rgb = to_rgb(image)
     if rgb.size != image.size:  # turned by 90°
         width, height, target = height, width, target[::-1]
-    pixels = rgb.resize(target, Image.Resampling.LANCZOS, reducing_gap=GAP)  # a copy if it has that size
+    pixels = rgb.resize(target, Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)  # a copy if it has that size
     if image.has_transparency_data and pixels.getextrema() == ((255, 255),) * 3:
         raise Rejected("nothing visible", "every pixel is transparent or white")
     pixels.info.clear()
-    return Picture(pixels, width, height, str(image.format), repairs)
+    return DecodedImage(pixels, width, height, str(image.format), repairs)
 
 
-def _fit(width: int, height: int, stored_size: int) -> tuple[int, int]:
+def _target_size(width: int, height: int, stored_size: int) -> tuple[int, int]:
     """The size at which the shorter side is *stored_size*; never larger than the picture."""
     scale = min(1.0, stored_size / min(width, height))
     return round(width * scale), round(height * scale)
 
 
 def _drop_unreadable_exif(image: Image.Image) -> tuple[str, ...]:
-    """Read the EXIF of a loaded *image*; where that fails Pillow goes on with none, and the picture stays as it lies."""
+    """Read the EXIF of a loaded *image*; where that fails Pillow goes on with none, and the picture is not turned."""
     try:
         image.getexif()
-    except Exception:  # as above
+    except Exception:  # decoders raise nearly anything on a damaged file
         return ("unreadable EXIF ignored",)
     return ()
 

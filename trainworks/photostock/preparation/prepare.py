@@ -36,58 +36,58 @@ BATCH = 128
 THUMBNAIL = 16
 """Side in pixels of the picture that is hashed."""
 
-_COLUMNS = [
+_ADDED_COLUMNS = [
     pa.field("phash", pa.uint64()),
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),
     pa.field("format", pa.string()),
 ]
-_PICTURES = pa.schema([pa.field("id", pa.string()), pa.field("pixels", pa.binary())])
+_PIXELS_SCHEMA = pa.schema([pa.field("id", pa.string()), pa.field("pixels", pa.binary())])
 
 
 def prepare(rows: Path, root: Path | str, out: Path, stored_size: int, threads: int | None = None) -> None:
-    """Turn the slice *rows* into a shard: ``out/rows.parquet``, its rows in their order, less ``bytes``, plus what is known of the
-    picture, and ``out/pixels.parquet``, the pictures by id in the same order.
+    """Turn the slice *rows* into a shard: ``out/rows.parquet``, its rows in their order, less ``bytes``, plus the
+    columns below, and ``out/pixels.parquet``, the pictures by id in the same order.
 
     Columns added: ``phash`` (see `perceptual_hash`), ``width`` and ``height`` in pixels (upright, before resizing), and
     ``format``; ``pixels`` is a JPEG whose shorter side is at most *stored_size*. A rejected row has 0, "" and null there.
-    ``fingerprint`` is the SHA-256 of the picture in every row that has one, whatever acquire had to tell a change by.
+    ``fingerprint`` is the SHA-256 of the picture in every row that has one, whether acquire had that or an ETag.
     *root* is the catalogue's folder or ``s3://`` URI. The shard depends on nothing else: not on *threads*.
 
     Raises:
         DataError: there is no folder *root*.
-        StorageError: S3 does not give the pictures; says what to do.
-        OSError: a file is there and cannot be read; that is for the caller to try again, not the picture's fault.
+        StorageError: S3 does not give the pictures; the message says what to do.
+        OSError: a file exists and cannot be read: a fault of the storage, which the caller may try again.
     """
     Image.core.set_block_size(2**26)  # blocks above 32 MB go back to the system at once; glibc keeps smaller ones for each thread
-    source = pq.ParquetFile(rows / ROWS)
-    schema = pa.schema([field for field in source.schema_arrow if field.name != "bytes"] + _COLUMNS)
-    pictures = originals(root)
-    work = partial(_prepared, pictures=pictures, stored_size=stored_size)
+    slice_file = pq.ParquetFile(rows / ROWS)
+    schema = pa.schema([field for field in slice_file.schema_arrow if field.name != "bytes"] + _ADDED_COLUMNS)
+    source_images = originals(root)
+    prepare_row = partial(_prepared, source_images=source_images, stored_size=stored_size)
     with (
         _pillow_warnings_logged(),
-        ThreadPoolExecutor(threads or pictures.threads) as pool,
-        pq.ParquetWriter(out / ROWS, schema, compression="zstd") as table,
-        pq.ParquetWriter(out / PIXELS, _PICTURES, compression="zstd") as pixels,
-        tqdm(total=source.metadata.num_rows, desc="prepare", unit=" pictures", delay=2, leave=False) as progress,
+        ThreadPoolExecutor(threads or source_images.threads) as pool,
+        pq.ParquetWriter(out / ROWS, schema, compression="zstd") as rows_file,
+        pq.ParquetWriter(out / PIXELS, _PIXELS_SCHEMA, compression="zstd") as pixels_file,
+        tqdm(total=slice_file.metadata.num_rows, desc="prepare", unit=" pictures", delay=2, leave=False) as progress,
     ):
-        for batch in source.iter_batches(BATCH):
-            made = list(pool.map(work, batch.to_pylist()))
-            hashes = perceptual_hash(np.stack([row.pop("thumbnail") for row in made]))
-            for row, value in zip(made, hashes.tolist(), strict=True):
-                row["phash"] = value
-            table.write_table(pa.Table.from_pylist(made, schema))
-            pixels.write_table(pa.Table.from_pylist(made, _PICTURES))
-            progress.update(len(made))
+        for batch in slice_file.iter_batches(BATCH):
+            prepared = list(pool.map(prepare_row, batch.to_pylist()))
+            hashes = perceptual_hash(np.stack([row.pop("thumbnail") for row in prepared]))
+            for row, phash in zip(prepared, hashes.tolist(), strict=True):
+                row["phash"] = phash
+            rows_file.write_table(pa.Table.from_pylist(prepared, schema))
+            pixels_file.write_table(pa.Table.from_pylist(prepared, _PIXELS_SCHEMA))
+            progress.update(len(prepared))
 
 
 def perceptual_hash(thumbnails: np.ndarray) -> np.ndarray:
     """uint8 RGB ``(n, 16, 16, 3)`` → uint64 ``(n,)``: near duplicates differ in few of the 64 bits; one colour all over gives 0.
 
     The features are those of dHash (N. Krawetz, "Kind of like that", 2013), the differences between neighbouring pixels.
-    dHash keeps the sign of each, which on a white ground is chance or nothing; here every bit is the sign of a random sum
-    of all of them (M. Charikar, "Similarity estimation techniques from rounding algorithms", 2002), so that the bits count
-    what two pictures have in common. Measured on 6873 pictures of Open Clip Art, within 4 bits: 96–99 % of the copies that
+    dHash keeps the sign of each, which on a white background is random or zero; here every bit is the sign of a random sum
+    of all of them (M. Charikar, "Similarity estimation techniques from rounding algorithms", 2002), so that the bits measure
+    how much two pictures have in common. Measured on 6873 pictures of Open Clip Art, within 4 bits: 96–99 % of the copies that
     were halved, compressed at quality 30, brightened or more contrasted (dHash 69–99 %, pHash 74–80 %), and 21 pairs of
     unlike pictures, with a correlation below 0.6 (dHash 52 782, pHash 285).
 
@@ -109,29 +109,29 @@ def _signs() -> np.ndarray:
 _SIGNS = _signs()
 
 
-def _prepared(row: dict[str, Any], pictures: Folder | Bucket, stored_size: int) -> dict[str, Any]:
-    """One row of the slice → one of the shard, with a thumbnail in place of its hash; that of a rejected row is black."""
+def _prepared(row: dict[str, Any], source_images: Folder | Bucket, stored_size: int) -> dict[str, Any]:
+    """A row of the slice → a row of the shard, with ``thumbnail`` in place of ``phash``; the thumbnail of a rejected row is black."""
     data = row.pop("bytes")
     blank = {"width": 0, "height": 0, "format": "", "pixels": None, "thumbnail": np.zeros((THUMBNAIL, THUMBNAIL, 3), np.uint8)}
     if row["rejected"]:
         return row | blank
     try:
         if data is None:
-            data = pictures.read(row["image"], row["fingerprint"])
-        found = hashlib.sha256(data).hexdigest()
-        if found != row["fingerprint"] and not row["fingerprint"].startswith(Bucket.MARK):
-            raise Rejected("changed while reading", f"SHA-256 {found[:12]}… where the catalogue was read with {row['fingerprint'][:12]}…")
-        row["fingerprint"] = found
-        picture = decode(data, stored_size)
+            data = source_images.read(row["image"], row["fingerprint"])
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != row["fingerprint"] and not row["fingerprint"].startswith(Bucket.FINGERPRINT_PREFIX):
+            raise Rejected("changed while reading", f"SHA-256 {digest[:12]}… where the catalogue was read with {row['fingerprint'][:12]}…")
+        row["fingerprint"] = digest
+        decoded = decode(data, stored_size)
     except Rejected as rejection:
         return row | blank | {"rejected": rejection.reason, "detail": rejection.detail}
     return row | {
-        "width": picture.width,
-        "height": picture.height,
-        "format": picture.format,
-        "pixels": _jpeg(picture.pixels),
-        "repairs": [*row["repairs"], *picture.repairs],
-        "thumbnail": np.asarray(picture.pixels.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)),
+        "width": decoded.width,
+        "height": decoded.height,
+        "format": decoded.format,
+        "pixels": _jpeg(decoded.pixels),
+        "repairs": [*row["repairs"], *decoded.repairs],
+        "thumbnail": np.asarray(decoded.pixels.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)),
     }
 
 
@@ -142,16 +142,16 @@ def _jpeg(pixels: Image.Image) -> bytes:
     return file.getvalue()
 
 
-_filters = threading.Lock()
+_warning_filters_lock = threading.Lock()
 
 
 @contextmanager
 def _pillow_warnings_logged() -> Iterator[None]:
-    """Pillow's warnings (it met an oddity and coped) go to the log, counted: neither lost nor, under a strict filter, raised.
+    """Pillow's warnings (of oddities that it could handle) are counted and logged: neither lost nor, under a strict filter, raised.
 
-    Filters belong to the process: this surrounds the threads, and one slice at a time. Size has a limit of its own here.
+    Warning filters belong to the process: this surrounds the threads, and one slice at a time. Too many pixels are refused by ``decode``.
     """
-    with _filters, warnings.catch_warnings(record=True) as caught:
+    with _warning_filters_lock, warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", module=r"PIL\.")
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
         yield

@@ -1,4 +1,4 @@
-"""From any picture to the square RGB array that the image tower sees; the same code trains and serves."""
+"""From any picture to the square RGB array that the image tower reads; training and serving run this same code."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 from trainworks.errors import DataError, LanguageError
 from trainworks.grammar import Call, calls
 
-Picture = Image.Image | str | Path | bytes
+ImageSource = Image.Image | str | Path | bytes
 """What a caller may hand in: an opened picture, its path, or its encoded bytes."""
 
 SMALLEST, LARGEST = 16, 1024
@@ -62,19 +62,19 @@ def normalise(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
     return planes
 
 
-def open_rgb(picture: Picture) -> Image.Image:
+def open_rgb(source: ImageSource) -> Image.Image:
     """Any picture, its path or its encoded bytes → RGB, upright, on white.
 
     Raises:
         DataError: it cannot be read as a picture; the message says which and why.
     """
-    if isinstance(picture, Image.Image):
-        rgb = to_rgb(picture)
-        return rgb.copy() if rgb is picture else rgb
-    name = f"{len(picture)} bytes" if isinstance(picture, bytes) else str(picture)
+    if isinstance(source, Image.Image):
+        rgb = to_rgb(source)
+        return rgb.copy() if rgb is source else rgb
+    name = f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
     try:
-        with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
-            return to_rgb(opened)
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            return to_rgb(image)
     except Exception as error:  # what a decoder raises on a broken file is not limited to OSError
         raise DataError(f"{name}: cannot be read as a picture ({type(error).__name__}: {error})") from error
 
@@ -83,8 +83,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """The first frame of *image* as RGB: turned upright by its EXIF tag, transparency on white, deep grey scaled to 8 bits.
 
     This comes before any resizing, and once: a bare ``convert("RGB")`` turns 16-bit grey white and
-    drawings on transparent ground black. A picture that is all this already comes back itself: to copy one takes as
-    long as to decode it. Raises what Pillow raises on a broken file.
+    drawings on transparent ground black. An upright RGB picture without transparency is returned itself, since a copy takes as
+    long as decoding. Raises what Pillow raises on a broken file.
     """
     if image.tell():
         image.seek(0)
@@ -94,10 +94,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return _grey(image).convert("RGB")
     if image.has_transparency_data:
-        drawing = image.convert("RGBA")
-        page = Image.new("RGB", drawing.size, "white")
-        page.paste(drawing, mask=drawing.getchannel("A"))
-        return page
+        rgba = image.convert("RGBA")
+        on_white = Image.new("RGB", rgba.size, "white")
+        on_white.paste(rgba, mask=rgba.getchannel("A"))
+        return on_white
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -118,34 +118,34 @@ def _grey(image: Image.Image) -> Image.Image:
 def _compile(text: str) -> tuple[int, list[Callable[[Image.Image], Image.Image]]]:
     """The side of the final square and the steps that lead to it."""
     steps: list[Callable[[Image.Image], Image.Image]] = []
-    known = 0  # the shorter side so far, once it is known
-    resized_by = Image.Resampling.BICUBIC
+    shorter_side = 0  # after the steps so far; 0 before the first, when it can be any
+    shortest_interpolation = Image.Resampling.BICUBIC
     square = False
     parsed = calls("image", text, ("shortest", "center_crop", "squash", "pad"))
     for call in parsed:
         side, interpolation, background = _arguments(text, call)
         if call.name == "shortest":
-            resized_by = interpolation
+            shortest_interpolation = interpolation
             steps.append(partial(_shortest, side=side, interpolation=interpolation, window=None))
         elif call.name == "squash":
             steps.append(partial(_squash, side=side, interpolation=interpolation))
         elif call.name == "pad":
             steps.append(partial(_pad, side=side, interpolation=interpolation, background=background))
-        elif side > known:
-            has = f"a picture of only {known} pixels" if known else "a picture of unknown size"
-            raise LanguageError("image", text, call.position, f"center_crop({side}) cuts {has}; put shortest({side}) before it")
+        elif side > shorter_side:
+            picture = f"a picture of only {shorter_side} pixels" if shorter_side else "a picture of unknown size"
+            raise LanguageError("image", text, call.position, f"center_crop({side}) cuts {picture}; put shortest({side}) before it")
         elif square:
             steps.append(partial(_crop, side=side))
         else:
-            steps[-1] = partial(_shortest, side=known, interpolation=resized_by, window=side)
-        known, square = side, square or call.name != "shortest"
+            steps[-1] = partial(_shortest, side=shorter_side, interpolation=shortest_interpolation, window=side)
+        shorter_side, square = side, square or call.name != "shortest"
     if not square:
-        raise LanguageError("image", text, parsed[-1].position, f"does not end in a square; add > center_crop({known})")
-    return known, steps
+        raise LanguageError("image", text, parsed[-1].position, f"does not end in a square; add > center_crop({shorter_side})")
+    return shorter_side, steps
 
 
 def _arguments(text: str, call: Call) -> tuple[int, Image.Resampling, tuple[int, int, int]]:
-    """Side, interpolation and background of a step; the last two by default where it does not say."""
+    """Side, interpolation and background of a step; the last two have defaults."""
     side, *words = call.args or (None,)
     if not isinstance(side, int) or not SMALLEST <= side <= LARGEST:
         raise LanguageError("image", text, call.position, f"{call.name} takes a whole side of {SMALLEST} to {LARGEST} pixels, got {side!r}")
@@ -153,18 +153,21 @@ def _arguments(text: str, call: Call) -> tuple[int, Image.Resampling, tuple[int,
     allowed = choices.get(call.name, INTERPOLATIONS)
     for word in words:
         if word not in allowed:
-            wants = f"nothing or some of {', '.join(allowed)}" if allowed else "nothing more"
-            raise LanguageError("image", text, call.position, f"after its side {call.name} takes {wants}, got {word!r}")
-    colours, filters = ([word for word in words if word in known] for known in (BACKGROUNDS, INTERPOLATIONS))
-    if len(colours) > 1 or len(filters) > 1:
+            expected = f"nothing or some of {', '.join(allowed)}" if allowed else "nothing more"
+            raise LanguageError("image", text, call.position, f"after its side {call.name} takes {expected}, got {word!r}")
+    backgrounds = [word for word in words if word in BACKGROUNDS]
+    interpolations = [word for word in words if word in INTERPOLATIONS]
+    if len(backgrounds) > 1 or len(interpolations) > 1:
         raise LanguageError(
             "image", text, call.position, f"{call.name} takes one colour and one interpolation, got {', '.join(map(str, words))}"
         )
-    return side, INTERPOLATIONS[str((filters or ["bicubic"])[0])], BACKGROUNDS[str((colours or ["white"])[0])]
+    interpolation = interpolations[0] if interpolations else "bicubic"
+    background = backgrounds[0] if backgrounds else "white"
+    return side, INTERPOLATIONS[str(interpolation)], BACKGROUNDS[str(background)]
 
 
 def _shortest(image: Image.Image, side: int, interpolation: Image.Resampling, window: int | None) -> Image.Image:
-    """Shorter side → *side*; of the result only the middle *window* is computed, so that a 1 × 50 000 picture stays small."""
+    """Resize until the shorter side is *side*; only the middle *window* is computed, so that a 1 × 50 000 picture stays small."""
     width, height = image.size
     short = min(width, height)
     scaled = int(side * width / short), int(side * height / short)

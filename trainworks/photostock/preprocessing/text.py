@@ -1,4 +1,4 @@
-"""What a picture is called: the prompt that makes one caption of a record's fields, in training and in serving."""
+"""The prompt that makes one caption of a record's fields, in training and in serving."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from trainworks.errors import LanguageError
 
 FIELDS = ("title", "description", "tags")
 
-_STOPS = ".,;:!?…"
+_PUNCTUATION = ".,;:!?…"
 _BETWEEN = re.compile(r"([)\]]*)([^\w(\[]*)(.*)", re.DOTALL)  # closes the field before · separates · leads to the field after
 
 
@@ -62,10 +62,12 @@ class Prompt:
 
 
 def texts(record: Mapping[str, Any], prompt: Prompt) -> list[str]:
-    """The distinct texts of *record*: its caption, title, description and tags; none if the prompt has nothing to say."""
+    """The distinct texts of *record*: its caption, title, description and tags; none if the caption is empty."""
     values = _field_texts(record)
     caption = prompt._fill(values)
-    return list(dict.fromkeys(filter(None, (caption, *values.values())))) if caption else []
+    if not caption:
+        return []
+    return list(dict.fromkeys(text for text in (caption, *values.values()) if text))
 
 
 def _field_texts(record: Mapping[str, Any]) -> dict[str, str]:
@@ -84,13 +86,13 @@ def _listed(value: Any) -> str:
 
 def _parse(text: str) -> tuple[list[str], list[str]]:
     """The literals of a prompt and the fields between them: one literal more than fields."""
-    literals, fields, at = [], [], 0
+    literals, fields, end = [], [], 0
     for match in re.finditer(r"\{([^{}]*)\}", text):
         grammar.require("prompt", text, match.start(1), match[1], FIELDS)
-        literals.append(text[at : match.start()])
+        literals.append(text[end : match.start()])
         fields.append(match[1])
-        at = match.end()
-    literals.append(text[at:])
+        end = match.end()
+    literals.append(text[end:])
     if stray := re.search(r"[{}]", re.sub(r"\{[^{}]*\}", lambda match: " " * len(match[0]), text)):
         raise LanguageError("prompt", text, stray.start(), f"{stray[0]!r} without its partner; a field is written {{title}}")
     if not fields:
@@ -99,5 +101,5 @@ def _parse(text: str) -> tuple[list[str], list[str]]:
 
 
 def _join(left: str, separator: str) -> str:
-    """*left* and the *separator* after it, without a second stop where *left* already ends in one."""
-    return left + (separator.lstrip(_STOPS) if left.endswith(tuple(_STOPS)) else separator)
+    """*left* and the *separator*, without a second punctuation mark where *left* already ends in one."""
+    return left + (separator.lstrip(_PUNCTUATION) if left.endswith(tuple(_PUNCTUATION)) else separator)

@@ -30,6 +30,9 @@ class Tokenizer:
 
     def __call__(self, texts: Sequence[str], *, trimmed: bool = False) -> np.ndarray:
         """Texts → int64 ``(n, context_length)``, or *trimmed* to the longest of them; an empty text is a row like any other."""
-        found = self._tokenizer.encode_batch(list(texts))
-        ids = np.array([encoding.ids for encoding in found], np.int64).reshape(len(found), self.context_length)
-        return ids[:, : max([1, *(sum(encoding.attention_mask) for encoding in found)])] if trimmed else ids
+        encodings = self._tokenizer.encode_batch(list(texts))
+        ids = np.array([encoding.ids for encoding in encodings], np.int64).reshape(len(encodings), self.context_length)
+        if not trimmed:
+            return ids
+        longest = max((sum(encoding.attention_mask) for encoding in encodings), default=1)
+        return ids[:, : max(longest, 1)]
