@@ -1,8 +1,7 @@
 """PhotoStock's stages as Flyte tasks, in the order of the data."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,10 +30,10 @@ class TrainOn(Enum):
 
 
 class Checked(NamedTuple):
-    """The digest of the pretrained weights where they are a file, and whether curation looks at embeddings."""
+    """The digest of the pretrained weights where they are a file, and whether curation needs embeddings of the pictures."""
 
     weights_digest: str
-    by_look: bool
+    needs_embeddings: bool
 
 
 @task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS, environment=told())
@@ -62,13 +61,12 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
     return Checked(weights.digest(train.weights), subsample.wants_embeddings(data.subsample))
 
 
-@stage("photostock.model.towers", MEDIUM)
+@stage("photostock.model.untouched", MEDIUM)
 def untouched(backbone: str, weights: str, weights_digest: str, image: str, seed: int, out: Path) -> Artifact:
     """The backbone as it comes: where fine-tuning starts, and what it must beat."""
-    from trainworks.photostock.model import towers
-    from trainworks.photostock.preprocessing.pixels import Preprocessing
+    from trainworks.photostock.model.untouched import untouched
 
-    towers.save(towers.load(backbone, weights, Preprocessing(image).size, seed), out)
+    untouched(backbone, weights, image, seed, out)
     return FlyteDirectory(str(out))
 
 
@@ -76,13 +74,10 @@ def untouched(backbone: str, weights: str, weights_digest: str, image: str, seed
 @retried()
 def acquire(source: str) -> list[Artifact]:
     """The catalogue, checked, as append-only slices. Never cached: only reading tells whether a source has changed."""
-    from trainworks.photostock.catalogue import catalogue
-    from trainworks.photostock.catalogue.slices import slices, write_slice
+    from trainworks.photostock.catalogue.acquire import acquire
 
     watch()
-    found = catalogue.read(source)
-    kept = [store.keep("acquire", partial(write_slice, rows), root=str(found.root)) for rows in slices(found.table)]
-    return [FlyteDirectory(store.address(folder)) for folder in kept]
+    return [FlyteDirectory(store.address(folder)) for folder in acquire(source)]
 
 
 @stage("photostock.preparation.prepare", MEDIUM, many=True, interruptible=True)
@@ -96,9 +91,9 @@ def prepare(rows: Artifact, stored_size: int, out: Path) -> Artifact:
 
 @task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)
 @retried()
-def looked_at(shards: list[Artifact], by_look: bool) -> list[Artifact]:
-    """The shards to embed: none where curation does not go *by_look*, so that no pod is started for them."""
-    return shards if by_look else []
+def shards_to_embed(shards: list[Artifact], needs_embeddings: bool) -> list[Artifact]:
+    """All of them or, where curation needs no embeddings, none, so that no pod is started for them."""
+    return shards if needs_embeddings else []
 
 
 @stage("photostock.curation.embed", MEDIUM, many=True, interruptible=True)
@@ -144,27 +139,17 @@ def finetune_on_cpu(start: Artifact, dataset: Artifact, shards: list[Artifact], 
 def finetune_on_sagemaker(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:
     """The same as a SageMaker job, which this task starts and waits for."""
     from trainworks.photostock.training.job import submit
-    from trainworks.training import sagemaker
 
     submit(path(start), path(dataset), paths(shards), train, out, DAYS)
-    has_gpu = sagemaker.Deployment.from_environment().instance.startswith(("ml.g", "ml.p"))
-    store.note(out, machine="gpu" if has_gpu else "cpu")
     return FlyteDirectory(str(out))
 
 
 def _finetune(
     start: FlyteDirectory, dataset: FlyteDirectory, shards: list[FlyteDirectory], train: TrainConfig, out: Path
 ) -> FlyteDirectory:
-    import torch
+    from trainworks.photostock.training.train import finetune_here
 
-    from trainworks.photostock.training.train import finetune
-
-    logs, resume = store.root() / "tensorboard" / f"{datetime.now():%Y%m%d-%H%M%S}", store.root() / "resume"
-    with resumable(resume) as share:
-        finetune(path(start), path(dataset), paths(shards, whole=False), train, logs, out, resume, share)
-    store.share(logs)
-    used = min(train.devices, torch.cuda.device_count())
-    store.note(out, machine="gpu" if used else "cpu", machines=max(used, 1))
+    finetune_here(path(start), path(dataset), paths(shards, whole=False), train, out, resumable)
     return FlyteDirectory(str(out))
 
 
@@ -208,11 +193,11 @@ def behave(encoders: Artifact, dataset: Artifact, shards: list[Artifact], out: P
 @stage("photostock.report.page", MEDIUM)
 def report(
     dataset: Artifact,
-    shards: list[Artifact],
     checkpoint: Artifact,
     encoders: Artifact,
     metrics: Artifact,
     behaviour: Artifact,
+    shards: list[Artifact],
     source: str,
     data: DataConfig,
     train: TrainConfig,
@@ -220,40 +205,29 @@ def report(
     out: Path,
 ) -> Artifact:
     """The page a person reads before shipping, and the verdict of the gates."""
-    from trainworks import facts
-    from trainworks.photostock.delivery.verdict import verdict
-    from trainworks.photostock.facts import PACKAGES
     from trainworks.photostock.report.page import report
+    from trainworks.photostock.run import Run
 
-    stages = {
-        "prepare": paths(shards, whole=False),
-        "curate": [path(dataset)],
-        "finetune": [path(checkpoint)],
-        "export": [path(encoders)],
-        "evaluate": [path(metrics)],
-        "behave": [path(behaviour)],
-    }
-    ran = facts.run(facts.knobs(data, train, gate, source=source), facts.defaults(data, train, gate), stages, PACKAGES)
-    found = verdict(path(metrics), path(behaviour), path(encoders), path(dataset), gate)
-    folders = (path(checkpoint), path(encoders), path(metrics), path(behaviour))
-    report(path(dataset), paths(shards, whole=False), *folders, found, ran, out)
+    run = Run(path(dataset), path(checkpoint), path(encoders), path(metrics), path(behaviour))
+    report(run, paths(shards, whole=False), source, data, train, gate, out)
     return FlyteDirectory(str(out))
 
 
 @stage("photostock.delivery.package", MEDIUM)
 def package(
+    dataset: Artifact,
+    checkpoint: Artifact,
     encoders: Artifact,
     metrics: Artifact,
     behaviour: Artifact,
     report: Artifact,
-    dataset: Artifact,
-    checkpoint: Artifact,
     out: Path,
 ) -> Artifact:
     """The bundle a service loads."""
     from trainworks.photostock.delivery.package import package
+    from trainworks.photostock.run import Run
 
-    package(path(encoders), path(metrics), path(behaviour), path(report), path(dataset), path(checkpoint), out)
+    package(Run(path(dataset), path(checkpoint), path(encoders), path(metrics), path(behaviour)), path(report), out)
     return FlyteDirectory(str(out))
 
 

@@ -44,9 +44,9 @@ def photostock(
 
     rows = tasks.acquire(source=source)
     shards = map_task(partial(tasks.prepare, stored_size=data["stored_size"]))(rows=rows)
-    looked_at = tasks.looked_at(shards=shards, by_look=checked.by_look)
-    looks = map_task(partial(tasks.embed, start=start, image=train["image"]))(shard=looked_at)
-    dataset = tasks.curate(shards=shards, embeddings=looks, **data)
+    to_embed = tasks.shards_to_embed(shards=shards, needs_embeddings=checked.needs_embeddings)
+    embeddings = map_task(partial(tasks.embed, start=start, image=train["image"]))(shard=to_embed)
+    dataset = tasks.curate(shards=shards, embeddings=embeddings, **data)
 
     pairs = {"start": start, "dataset": dataset, "shards": shards}
     checkpoint = (
@@ -64,19 +64,9 @@ def photostock(
     metrics = tasks.evaluate(encoders=encoders, baseline=baseline, dataset=dataset, shards=shards, release=last)
     behaviour = tasks.behave(encoders=encoders, dataset=dataset, shards=shards)
 
-    report = tasks.report(
-        dataset=dataset,
-        shards=shards,
-        checkpoint=checkpoint,
-        encoders=encoders,
-        metrics=metrics,
-        behaviour=behaviour,
-        source=source,
-        **data,
-        **train,
-        **gate,
-    )
-    bundle = tasks.package(encoders=encoders, metrics=metrics, behaviour=behaviour, report=report, dataset=dataset, checkpoint=checkpoint)
+    run = {"dataset": dataset, "checkpoint": checkpoint, "encoders": encoders, "metrics": metrics, "behaviour": behaviour}
+    report = tasks.report(**run, shards=shards, source=source, **data, **train, **gate)
+    bundle = tasks.package(**run, report=report)
     # A backbone that cannot be had must stop the run before a picture is touched.
     start >> rows
     return tasks.release(bundle=bundle, release_to=release_to)

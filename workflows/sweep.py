@@ -48,9 +48,9 @@ def sweep(
 
     rows = photostock.acquire(source=source)
     shards = map_task(partial(photostock.prepare, stored_size=data["stored_size"]))(rows=rows)
-    looked_at = photostock.looked_at(shards=shards, by_look=checked.by_look)
-    looks = map_task(partial(photostock.embed, start=start, image=train["image"]))(shard=looked_at)
-    dataset = photostock.curate(shards=shards, embeddings=looks, **data)
+    to_embed = photostock.shards_to_embed(shards=shards, needs_embeddings=checked.needs_embeddings)
+    embeddings = map_task(partial(photostock.embed, start=start, image=train["image"]))(shard=to_embed)
+    dataset = photostock.curate(shards=shards, embeddings=embeddings, **data)
 
     asked, answered = tasks.search(dataset=dataset, shards=shards, space=space, sampler=sampler, trials=trials, parallel=parallel, **train)
     # A backbone that cannot be had must stop the run before a picture is touched.

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from trainworks.photostock.training import samples
 from trainworks.storage import manifest
 
-Run = dict[str, Any]
+ToyRun = dict[str, Any]
 
 
 def drawn(number: int) -> bytes:
@@ -37,8 +37,8 @@ def write(folder: Path, **contents: Any) -> None:
         (folder / f"{name}.json").write_text(json.dumps(content))
 
 
-def a_run(folder: Path, titles: list[str], draw: Callable[[int], bytes] = drawn) -> Run:
-    """The folders of a whole run on pictures called *titles*, in two shards, as arguments of ``report``; four samples are kept."""
+def a_run(folder: Path, titles: list[str], draw: Callable[[int], bytes] = drawn) -> ToyRun:
+    """A whole run on pictures called *titles*, by the names of its folders, with two shards, verdict and facts; four samples are kept."""
     ids = [f"p{i:03d}" for i in range(len(titles))]
     half = len(ids) // 2
     shards, index = [], []
@@ -80,7 +80,7 @@ def a_run(folder: Path, titles: list[str], draw: Callable[[int], bytes] = drawn)
         **{name: folder / name for name in ("dataset", "checkpoint", "encoders", "metrics", "behaviour")},
         "shards": shards,
         "verdict": VERDICT,
-        "facts": FACTS,
+        "ran": RAN,
     }
 
 
@@ -235,7 +235,7 @@ def a_gate(name: str, value: float | None, bound: float, passed: bool) -> dict[s
 
 
 VERDICT = {"passed": False, "gates": [a_gate("reach", 0.384, 0.3, True), a_gate("gain", 0.267, 0.275, False)]}
-FACTS: dict[str, Any] = {
+RAN: dict[str, Any] = {
     "knobs": {"stored_size": 160, "epochs": 6, "learning_rate": 0.002, "tune": "logit_scale=1, *.head=1, *=0.1"},
     "defaults": {"stored_size": 160, "epochs": 6, "learning_rate": 0.001, "tune": "logit_scale=1, *.head=1, *=0.1"},
     "stages": [

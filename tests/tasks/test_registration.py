@@ -158,7 +158,7 @@ def test_long_stages_run_on_spot_nodes(specs):
 def test_cache_versions_are_made_of_code(specs):
     """But for what must look again each time, whether knobs are right, a source has changed, somebody has released; and a choice."""
     versions = {name: spec["metadata"].get("discoveryVersion") for name, spec in specs.items()}
-    assert {name for name, version in versions.items() if not version} == {"check", "acquire", "looked_at", "last_release", "release"}
+    assert {name for name, version in versions.items() if not version} == {"check", "acquire", "shards_to_embed", "last_release", "release"}
     expected = Cache(policies=CodeOf("photostock.preparation.prepare")).get_version(VersionParameters(func=tasks.prepare.task_function))
     assert versions["prepare"] == expected
     assert versions["finetune"] == versions["finetune_on_cpu"] == versions["finetune_on_sagemaker"]
@@ -183,12 +183,12 @@ def test_what_is_finetuned_in_one_place_is_known_in_the_others(tmp_path, monkeyp
     """GPU, CPU and SageMaker share one remembered output: the first one trains, the others find it."""
     ran = []
 
-    def train(start, dataset, shards, config, logs, out, *resuming):
+    def train(start, dataset, shards, config, out, attempt):
         ran.append(start)
         (out / "weights").write_text("trained")
 
     monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path / "artifacts"))
-    monkeypatch.setitem(sys.modules, "trainworks.photostock.training.train", SimpleNamespace(finetune=train))
+    monkeypatch.setitem(sys.modules, "trainworks.photostock.training.train", SimpleNamespace(finetune_here=train))
     (tmp_path / "input").mkdir()
     manifest.write(tmp_path / "input")
     folder = FlyteDirectory(str(tmp_path / "input"))

@@ -2,12 +2,14 @@
 
 import json
 import math
+from dataclasses import fields
 
 import pytest
 
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.delivery.verdict import table, verdict
 from trainworks.photostock.evaluation.measures import BEHAVIOUR, MEASURES
+from trainworks.photostock.run import Run
 from trainworks.release.gates import why
 
 METRICS = {
@@ -45,8 +47,7 @@ def judge(tmp_path):
             path = tmp_path / f"{name}.json"
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps(content))
-        folders = (tmp_path / name for name in ("metrics", "behaviour", "encoders", "dataset"))
-        return verdict(*folders, GateConfig(gates=gates))
+        return verdict(Run(*(tmp_path / folder.name for folder in fields(Run))), GateConfig(gates=gates))
 
     return judge
 

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.photostock.toy_run import FACTS, TITLES, VERDICT, Run, a_gain, a_gate, a_run
+from tests.photostock.toy_run import RAN, TITLES, VERDICT, ToyRun, a_gain, a_gate, a_run
 from trainworks.errors import DataError
-from trainworks.photostock.report.page import report
+from trainworks.photostock.report.page import write
+from trainworks.photostock.run import Run
 from trainworks.photostock.training import samples
 from trainworks.storage import manifest
 
@@ -46,21 +48,22 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> ToyRun:
     return a_run(tmp_path_factory.mktemp("run"), TITLES)
 
 
-def page_of(run: Run, out: Path) -> Page:
-    report(**run, out=out)
+def page_of(run: ToyRun, out: Path) -> Page:
+    folders = Run(**{folder.name: run[folder.name] for folder in fields(Run)})
+    write(folders, run["shards"], run["verdict"], run["ran"], out)
     return Page((out / "report.html").read_text())
 
 
 @pytest.fixture(scope="module")
-def page(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Page:
+def page(run: ToyRun, tmp_path_factory: pytest.TempPathFactory) -> Page:
     return page_of(run, tmp_path_factory.mktemp("report"))
 
 
-def changed(run: Run, name: str, file: str, change: Callable[[Any], Any], folder: Path) -> Run:
+def changed(run: ToyRun, name: str, file: str, change: Callable[[Any], Any], folder: Path) -> ToyRun:
     """*run* with one JSON file of its folder *name* changed."""
     copy = folder / name
     copy.mkdir()
@@ -116,7 +119,7 @@ def test_the_verdict_names_the_gate_that_fails(page: Page) -> None:
     assert "0.384 at least 0.3 ✓ holds" in page.text
 
 
-def test_a_passed_verdict_says_so(run: Run, tmp_path: Path) -> None:
+def test_a_passed_verdict_says_so(run: ToyRun, tmp_path: Path) -> None:
     """When every gate holds the page says that the model may be released."""
     verdict = {"passed": True, "gates": VERDICT["gates"][:1]}
     page = page_of({**run, "verdict": verdict}, tmp_path)
@@ -124,7 +127,7 @@ def test_a_passed_verdict_says_so(run: Run, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "verdict.json").read_text()) == verdict
 
 
-def test_a_waived_gate_is_not_said_to_hold(run: Run, tmp_path: Path) -> None:
+def test_a_waived_gate_is_not_said_to_hold(run: ToyRun, tmp_path: Path) -> None:
     """The model may be released, and page and row say what was let through."""
     waived = a_gate("gain", 0.267, 0.275, False) | {"waived": True, "note": "let through"}
     text = page_of({**run, "verdict": {"passed": True, "gates": [VERDICT["gates"][0], waived]}}, tmp_path).text
@@ -162,7 +165,7 @@ def test_the_ledger_adds_up_for_the_reader(page: Page) -> None:
         (lambda card: card["kept"].update(test=99), "the splits hold 1202 rows where the last stage kept 1203"),
     ],
 )
-def test_a_card_that_does_not_add_up_is_refused(run: Run, tmp_path: Path, change: Callable[[Any], None], words: str) -> None:
+def test_a_card_that_does_not_add_up_is_refused(run: ToyRun, tmp_path: Path, change: Callable[[Any], None], words: str) -> None:
     """A row that is neither kept nor rejected must not reach a reader as a sum."""
 
     def spoil(card: Any) -> Any:
@@ -170,11 +173,11 @@ def test_a_card_that_does_not_add_up_is_refused(run: Run, tmp_path: Path, change
         return card
 
     with pytest.raises(DataError, match=words):
-        report(**changed(run, "dataset", "card.json", spoil, tmp_path), out=tmp_path / "out")
+        page_of(changed(run, "dataset", "card.json", spoil, tmp_path), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_the_same_inputs_give_the_same_bytes(run: Run, page: Page, tmp_path: Path) -> None:
+def test_the_same_inputs_give_the_same_bytes(run: ToyRun, page: Page, tmp_path: Path) -> None:
     """Two reports of one run do not differ in a byte, charts and pictures included."""
     assert page_of(run, tmp_path).html == page.html
 
@@ -226,7 +229,7 @@ def released(**told: Any) -> Callable[[Any], Any]:
     return change
 
 
-def test_the_last_release_stands_beside_the_new_model(run: Run, tmp_path: Path) -> None:
+def test_the_last_release_stands_beside_the_new_model(run: ToyRun, tmp_path: Path) -> None:
     """In the headline and the tables; a category it never saw is marked, with what it was trained on."""
     told = changed(run, "metrics", "metrics.json", released(overlap={"asked": 100, "trained_on": 0}), tmp_path)
     page = page_of(told, tmp_path / "out")
@@ -246,13 +249,13 @@ def test_the_last_release_stands_beside_the_new_model(run: Run, tmp_path: Path) 
         ({}, "It does not tell what it was trained on"),
     ],
 )
-def test_a_release_that_knows_the_test_is_not_trusted(run: Run, tmp_path: Path, told: Any, words: str) -> None:
+def test_a_release_that_knows_the_test_is_not_trusted(run: ToyRun, tmp_path: Path, told: Any, words: str) -> None:
     """Numbers on pictures that it was trained on, or may have been, flatter it: the page says so."""
     page = page_of(changed(run, "metrics", "metrics.json", released(**told), tmp_path), tmp_path / "out")
     assert words in page.text and "flatter" in page.text
 
 
-def test_a_missing_release_is_told(run: Run, page: Page, tmp_path: Path) -> None:
+def test_a_missing_release_is_told(run: ToyRun, page: Page, tmp_path: Path) -> None:
     """There is none yet, or it cannot be loaded: the page says which, and why."""
     assert "Nothing has been released yet" in page.text
     told = {"version": "20260131-7", "unreadable": "its manifest is damaged"}
@@ -261,7 +264,7 @@ def test_a_missing_release_is_told(run: Run, page: Page, tmp_path: Path) -> None
     assert words in page_of(broken, tmp_path / "out").text
 
 
-def test_a_mixture_of_weights_has_its_curve(run: Run, tmp_path: Path) -> None:
+def test_a_mixture_of_weights_has_its_curve(run: ToyRun, tmp_path: Path) -> None:
     """Every share that was tried, with the one that was kept."""
     mixed = {**run, "checkpoint": tmp_path / "checkpoint"}
     shutil.copytree(run["checkpoint"], mixed["checkpoint"])
@@ -271,19 +274,19 @@ def test_a_mixture_of_weights_has_its_curve(run: Run, tmp_path: Path) -> None:
     assert "Validation recall by share of the fine-tuned weights; 50 % was kept." in charts
 
 
-def test_a_changed_knob_is_marked(page: Page, run: Run, tmp_path: Path) -> None:
+def test_a_changed_knob_is_marked(page: Page, run: ToyRun, tmp_path: Path) -> None:
     """A knob that differs from its default says from what; without defaults nothing is said to have changed."""
     assert "learning_rate 0.002 (changed from 0.001) peak learning rate of factor 1" in page.text
     assert page.text.count("changed from") == 1
-    facts = {name: value for name, value in FACTS.items() if name != "defaults"}
-    assert "changed from" not in page_of({**run, "facts": facts}, tmp_path).text
+    facts = {name: value for name, value in RAN.items() if name != "defaults"}
+    assert "changed from" not in page_of({**run, "ran": facts}, tmp_path).text
 
 
-def test_what_changed_since_the_release_is_told(run: Run, tmp_path: Path) -> None:
+def test_what_changed_since_the_release_is_told(run: ToyRun, tmp_path: Path) -> None:
     """Knobs, packages, code and data of the last release beside those of this run; what is the same is not listed."""
     ran = {
-        "config": {**FACTS["knobs"], "epochs": 3},
-        "packages": FACTS["versions"] | {"torch": "2.14.0"},
+        "config": {**RAN["knobs"], "epochs": 3},
+        "packages": RAN["versions"] | {"torch": "2.14.0"},
         "commit": "0123abc",
         "data": "f" * 64,
     }
@@ -291,9 +294,9 @@ def test_what_changed_since_the_release_is_told(run: Run, tmp_path: Path) -> Non
     assert "Changed since the last release What Last release This run epochs 3 6 torch 2.14.0 2.15.0 data ffffffffffff" in text
 
 
-def test_a_run_that_repeats_its_release_says_so(run: Run, tmp_path: Path) -> None:
+def test_a_run_that_repeats_its_release_says_so(run: ToyRun, tmp_path: Path) -> None:
     """The same knobs, data, code and packages: nothing is listed."""
-    ran = {"config": FACTS["knobs"], "packages": FACTS["versions"], "commit": "0123abc", "data": manifest.digest(run["dataset"])}
+    ran = {"config": RAN["knobs"], "packages": RAN["versions"], "commit": "0123abc", "data": manifest.digest(run["dataset"])}
     text = page_of(changed(run, "metrics", "metrics.json", released(ran=ran), tmp_path), tmp_path / "out").text
     assert "Nothing has changed since the last release" in text
 
@@ -306,7 +309,7 @@ def test_what_ran_is_told(page: Page) -> None:
     )
     assert "image.head 327,936 1 0.001 1 – image 3,413,024 0.1 0.0001 2 4 text 22,565,376 0 0 – –" in page.text
     assert "onnxruntime 1.32.0 torch 2.15.0" in page.text
-    assert FACTS["command"] in page.text and page.text.count("0123abc") == 2
+    assert RAN["command"] in page.text and page.text.count("0123abc") == 2
 
 
 def test_the_kept_epoch_is_named(page: Page) -> None:
@@ -346,7 +349,7 @@ def test_the_page_can_be_read_without_seeing_it(page: Page) -> None:
     assert page.all("html")[0]["lang"] == "en"
 
 
-def test_a_run_without_the_optional_parts_has_a_report(run: Run, tmp_path: Path) -> None:
+def test_a_run_without_the_optional_parts_has_a_report(run: ToyRun, tmp_path: Path) -> None:
     """Nothing rejected or repaired, no training loss, int8 encoder, chosen epoch, frequent tag and samples still make a page."""
 
     def spotless(card: Any) -> Any:
@@ -372,7 +375,7 @@ def test_a_run_without_the_optional_parts_has_a_report(run: Run, tmp_path: Path)
     assert "the model saw" not in page.text and {"href": "#seen"} not in page.all("a")
 
 
-def test_a_perfect_model_has_no_misses(run: Run, tmp_path: Path) -> None:
+def test_a_perfect_model_has_no_misses(run: ToyRun, tmp_path: Path) -> None:
     """When every right picture comes first there is nothing to show, and the page says that."""
     perfect = changed(run, "metrics", "metrics.json", lambda m: m, tmp_path)
     answers = pq.read_table(perfect["metrics"] / "answers.parquet").to_pylist()
@@ -380,7 +383,7 @@ def test_a_perfect_model_has_no_misses(run: Run, tmp_path: Path) -> None:
     assert "None: every query found its picture in the first place." in page_of(perfect, tmp_path / "out").text
 
 
-def test_a_value_that_is_no_number_is_shown_as_failed(run: Run, tmp_path: Path) -> None:
+def test_a_value_that_is_no_number_is_shown_as_failed(run: ToyRun, tmp_path: Path) -> None:
     """A gate whose value could not be measured has a dash, and does not hold."""
     verdict = {"passed": False, "gates": [a_gate("reach", None, 0.3, False)]}
     assert "reach of R@10 – at least 0.3 ✗ fails" in page_of({**run, "verdict": verdict}, tmp_path).text

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.photostock.toy_run import TITLES, Run, a_run, a_sample, drawn
+from tests.photostock.toy_run import TITLES, ToyRun, a_run, a_sample, drawn
 from trainworks.errors import DataError
 from trainworks.photostock.report.pictures import Picture, credits, seen, thumbnails
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> ToyRun:
     return a_run(tmp_path_factory.mktemp("run"), TITLES)
 
 
@@ -21,7 +21,7 @@ def shown_by(picture: Picture) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(picture.uri.partition(",")[2]))).convert("RGB")
 
 
-def test_a_thumbnail_shows_the_picture_of_its_row(run: Run) -> None:
+def test_a_thumbnail_shows_the_picture_of_its_row(run: ToyRun) -> None:
     """Each picture comes from its own shard and row, scaled to 112 pixels and keeping its shape."""
     shown = thumbnails(run["dataset"], run["shards"][::-1], {"p002", "p020"})
     for number in (2, 20):
@@ -31,7 +31,7 @@ def test_a_thumbnail_shows_the_picture_of_its_row(run: Run) -> None:
         assert all(abs(a - b) < 12 for a, b in zip(small.getpixel((20, 20)), expected.getpixel((20, 20)), strict=True))
 
 
-def test_a_sample_shows_its_own_pixels_and_the_names_of_its_row(run: Run) -> None:
+def test_a_sample_shows_its_own_pixels_and_the_names_of_its_row(run: ToyRun) -> None:
     """What the model saw, in the order given and made small, with the title and contributor of the dataset."""
     shown = seen(run["dataset"], [a_sample(20, "a tag"), a_sample(3, "a title")])
     assert [(p.title, p.contributor, p.text) for p in shown] == [
@@ -42,7 +42,7 @@ def test_a_sample_shows_its_own_pixels_and_the_names_of_its_row(run: Run) -> Non
     assert np.allclose(np.asarray(shown_by(shown[1])).mean((0, 1)), (180, 90, 200), atol=6)
 
 
-def test_a_picture_that_cannot_be_had_is_named(run: Run) -> None:
+def test_a_picture_that_cannot_be_had_is_named(run: ToyRun) -> None:
     """An id the dataset lacks, or a shard that was not given, is told by name."""
     with pytest.raises(DataError, match="the dataset lacks 'nobody'"):
         thumbnails(run["dataset"], run["shards"], {"p001", "nobody"})

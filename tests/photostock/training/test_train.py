@@ -1,6 +1,7 @@
 """Fine-tuning learns, repeats itself bit for bit, freezes what it should and refuses what cannot work."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from trainworks.photostock.training import train
 from trainworks.photostock.training.finetuner import Finetuner
 from trainworks.photostock.training.inputs import Inputs
 from trainworks.photostock.training.knobs import Precision, TrainConfig
-from trainworks.storage import manifest
+from trainworks.storage import manifest, store
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Lightning's and timm's own
 
@@ -199,3 +200,16 @@ def test_what_would_train_nothing_is_refused(run):
         run(tune="image.heda=1, *=0")
     with pytest.raises(LanguageError, match="every parameter is frozen"):
         run(tune="*=0")
+
+
+def test_curves_and_checkpoints_lie_in_the_artifact_root(tmp_path, monkeypatch):
+    """Each checkpoint also goes where the attempt keeps it; the report learns on which machine it ran."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path))
+    seen = []
+    monkeypatch.setattr(train, "finetune", lambda *inputs: seen.append(inputs[4:]))
+    train.finetune_here(tmp_path, tmp_path, [], TrainConfig(), tmp_path, lambda folder: nullcontext(f"shares {folder.name}"))
+    ((logs, out, resume, share),) = seen
+    assert logs.parent == tmp_path / "tensorboard" and out == tmp_path
+    assert resume == tmp_path / "resume" and share == "shares resume"
+    gpus = min(1, torch.cuda.device_count())
+    assert store.notes(tmp_path) == {"machine": "gpu" if gpus else "cpu", "machines": 1}

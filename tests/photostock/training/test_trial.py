@@ -27,8 +27,8 @@ def test_the_winner_is_told_beside_the_untouched_backbone(tmp_path):
 
 def test_trials_are_compared_on_the_same_pictures():
     """Where pictures are kept by their looks, what decides the looks stays; elsewhere it may vary."""
-    by_look = DataConfig(subsample="visual_cluster(5)")
+    visual = DataConfig(subsample="visual_cluster(5)")
     trial.check(["image", "learning_rate"], DataConfig())
-    trial.check(["learning_rate"], by_look)
+    trial.check(["learning_rate"], visual)
     with pytest.raises(ValueError, match="different image would be measured on different pictures"):
-        trial.check(["image", "learning_rate"], by_look)
+        trial.check(["image", "learning_rate"], visual)

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 
 from trainworks.photostock.delivery import model_card
 from trainworks.photostock.evaluation import trained_on
-from trainworks.photostock.facts import PACKAGES
 from trainworks.photostock.monitoring import profile
+from trainworks.photostock.run import Run
 from trainworks.release import bundle
 from trainworks.storage import manifest
 
@@ -19,51 +19,48 @@ POINTS = 17
 """Points of the calibration that inference.json carries: enough to read a threshold from."""
 
 
-def package(encoders: Path, metrics: Path, behaviour: Path, report: Path, dataset: Path, checkpoint: Path, out: Path) -> None:
-    """Write the bundle of one run to the empty folder *out*; an int8 encoder goes in if ``metrics.json`` says it ships.
+def package(run: Run, report: Path, out: Path) -> None:
+    """Write the bundle of *run* to the empty folder *out*; an int8 encoder goes in if ``metrics.json`` says it ships.
 
-    The others are the folders of those stages. ``metrics.json`` gains the behaviour checks, ``inference.json`` what a threshold
-    on the cosine means; ``trained_on.json`` tells the next run which tags and pictures this model knows, and ``profile.json``
-    tells ``drift`` what the data looked like.
+    *report* is the folder of that stage: commit, knobs and versions of the manifest are the ones that it shows. ``metrics.json``
+    gains the behaviour checks, ``inference.json`` what a threshold on the cosine means; ``trained_on.json`` tells the next run
+    which tags and pictures this model knows, and ``profile.json`` tells ``drift`` what the data looked like.
     """
-    found, card, inference, verdict, ran = (
-        json.loads(path.read_text())
-        for path in (
-            metrics / "metrics.json",
-            dataset / "card.json",
-            encoders / "inference.json",
-            report / "verdict.json",
-            report / "ran.json",
-        )
-    )
+    metrics, card = _json(run.metrics / "metrics.json"), _json(run.dataset / "card.json")
+    inference = _json(run.encoders / "inference.json")
+    verdict, ran = _json(report / "verdict.json"), _json(report / "ran.json")
     facts = {
         "config": ran["knobs"],
-        "commit": bundle.git_commit(),
-        "data": manifest.digest(dataset),
-        "packages": bundle.versions(PACKAGES),
+        "commit": ran["commit"],
+        "data": manifest.digest(run.dataset),
+        "packages": {name: version for name, version in ran["versions"].items() if name != "python"},
         "seed": ran["seed"],
         "seconds": {stage["stage"]: stage["seconds"] for stage in ran["stages"]},
         "verdict": verdict,
     }
     names = [f"{name}.onnx" for name in ENCODERS]
-    names += [f"{name}.int8.onnx" for name in ENCODERS if found["int8"].get(name, {}).get("ships")]
-    files = {name: encoders / name for name in (*names, "tokenizer.json")}
-    files |= {"report.html": report / "report.html", "history.json": checkpoint / "history.json"}
-    files[profile.FILE] = metrics / profile.FILE
-    trained = pq.read_table(dataset / "index.parquet", columns=["id", "tags"], filters=[("split", "=", "train")])
-    measured = found | {"behaviour": _rates(behaviour)}
+    names += [f"{name}.int8.onnx" for name in ENCODERS if metrics["int8"].get(name, {}).get("ships")]
+    files = {name: run.encoders / name for name in (*names, "tokenizer.json")}
+    files |= {"report.html": report / "report.html", "history.json": run.checkpoint / "history.json"}
+    files[profile.FILE] = run.metrics / profile.FILE
+    trained = pq.read_table(run.dataset / "index.parquet", columns=["id", "tags"], filters=[("split", "=", "train")])
+    measured = metrics | {"behaviour": _rates(run.behaviour)}
     texts = {
         "metrics.json": json.dumps(measured, indent=1) + "\n",
         "README.md": model_card.model_card(measured, card, inference, verdict, facts, names),
-        "inference.json": json.dumps(inference | {"calibration": _calibration(found)}, indent=1) + "\n",
+        "inference.json": json.dumps(inference | {"calibration": _calibration(metrics)}, indent=1) + "\n",
         trained_on.FILE: json.dumps(trained_on.summary(trained["id"].to_pylist(), trained["tags"].to_pylist()), ensure_ascii=False) + "\n",
     }
     bundle.write(out, files, texts, facts)
 
 
+def _json(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
 def _rates(behaviour: Path) -> dict[str, dict]:
     """Each behaviour check without its examples, whose pictures are in the report."""
-    checks = json.loads((behaviour / "behaviour.json").read_text())["checks"]
+    checks = _json(behaviour / "behaviour.json")["checks"]
     return {name: {key: value for key, value in check.items() if key != "examples"} for name, check in checks.items()}
 
 

@@ -3,25 +3,25 @@
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.evaluation.measures import MEASURES, parse
+from trainworks.photostock.run import Run
 from trainworks.release import gates
 from trainworks.report.page import Mark, Quantity, Table, cell
 
 NO_RELEASE = "no release to compare with"
 
 
-def verdict(metrics: Path, behaviour: Path, encoders: Path, dataset: Path, gate: GateConfig) -> dict[str, Any]:
-    """The verdict of ``trainworks.release.gates`` on the bounds that *gate* asks for; the folders are those of the stages.
+def verdict(run: Run, gate: GateConfig) -> dict[str, Any]:
+    """The verdict of ``trainworks.release.gates`` on *run*, by the bounds that *gate* asks for.
 
     What could not be measured fails. Without a release that can be read there is no regression, and the row's note says why.
     """
-    files = (metrics / "metrics.json", behaviour / "behaviour.json", encoders / "parity.json", dataset / "card.json")
+    files = (run.metrics / "metrics.json", run.behaviour / "behaviour.json", run.encoders / "parity.json", run.dataset / "card.json")
     found = [json.loads(path.read_bytes()) for path in files]
     rows = []
     for name, bound, waived in parse(gate.gates):

@@ -7,41 +7,55 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from trainworks.facts import PRICES
+from trainworks import facts
+from trainworks.photostock.curation.knobs import DataConfig
+from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.delivery.verdict import table as gates_table
+from trainworks.photostock.delivery.verdict import verdict
+from trainworks.photostock.facts import PACKAGES
 from trainworks.photostock.report import behaviour_section, data_section, error_section, left_out, results, run_section, search_section
 from trainworks.photostock.report.pictures import credits, seen, thumbnails
+from trainworks.photostock.run import Run
 from trainworks.photostock.training import samples
+from trainworks.photostock.training.knobs import TrainConfig
 from trainworks.report.page import Table, curves, interval, percent, render
 from trainworks.storage import manifest
 
 
-def report(
-    dataset: Path,
-    shards: list[Path],
-    checkpoint: Path,
-    encoders: Path,
-    metrics: Path,
-    behaviour: Path,
-    verdict: Mapping[str, Any],
-    facts: Mapping[str, Any],
-    out: Path,
-) -> None:
-    """Write ``report.html``, one self-contained page, ``verdict.json`` and ``ran.json``, the *facts*, into the folder *out*.
+def report(run: Run, shards: list[Path], source: str, data: DataConfig, train: TrainConfig, gate: GateConfig, out: Path) -> None:
+    """Judge *run* by *gate*, and write ``report.html``, one self-contained page, ``verdict.json`` and ``ran.json`` into the folder *out*.
 
-    *verdict* is that of ``trainworks.release.gates``. *facts* are those of the run: ``knobs`` and perhaps their
-    ``defaults`` (name → plain value), ``stages`` (``[{"stage", "seconds", "machine", "cost"}, …]``, perhaps with ``cached``), ``commit``,
-    ``versions``, ``seed``, ``machine`` and ``command``. The same inputs give the same bytes.
+    *shards* are those that the dataset was curated from; knobs and *source* are shown. ``ran.json`` has the facts of the run.
+
+    Raises:
+        DataError: as `write`.
+    """
+    stages = {
+        "prepare": shards,
+        "curate": [run.dataset],
+        "finetune": [run.checkpoint],
+        "export": [run.encoders],
+        "evaluate": [run.metrics],
+        "behave": [run.behaviour],
+    }
+    ran = facts.run(facts.knobs(data, train, gate, source=source), facts.defaults(data, train, gate), stages, PACKAGES)
+    write(run, shards, verdict(run, gate), ran, out)
+
+
+def write(run: Run, shards: list[Path], verdict: Mapping[str, Any], ran: Mapping[str, Any], out: Path) -> None:
+    """Write the files of `report`, with a *verdict* of ``trainworks.release.gates`` and the facts *ran* of ``trainworks.facts.run``.
+
+    ``defaults`` may be missing in *ran*, and a stage in it may be ``cached``. The same inputs give the same bytes.
 
     Raises:
         DataError: the data card's rows do not add up, or a picture to be shown is in no shard.
     """
-    card, measured = _json(dataset / "card.json"), _json(metrics / "metrics.json")
-    answers = pq.read_table(metrics / "answers.parquet").to_pylist()
+    card, measured = _json(run.dataset / "card.json"), _json(run.metrics / "metrics.json")
+    answers = pq.read_table(run.metrics / "answers.parquet").to_pylist()
     searches, errors = search_section.section(answers), error_section.section(measured["errors"], answers)
-    shown = search_section.pictures(searches) | error_section.pictures(errors) | behaviour_section.pictures(behaviour)
-    pictures = thumbnails(dataset, shards, shown)
-    trained_on, out_of_it = seen(dataset, samples.read(checkpoint)), left_out.reasons(dataset, shards)
+    shown = search_section.pictures(searches) | error_section.pictures(errors) | behaviour_section.pictures(run.behaviour)
+    pictures = thumbnails(run.dataset, shards, shown)
+    trained_on, out_of_it = seen(run.dataset, samples.read(run.checkpoint)), left_out.reasons(run.dataset, shards)
     before, after = (measured[model]["text_to_image"] for model in ("baseline", "finetuned"))
     page = render(
         "photostock/report/page.html",
@@ -54,29 +68,29 @@ def report(
         measured=measured,
         release=measured.get("release"),
         told=_told(measured),
-        learning=_learning(_json(checkpoint / "history.json")),
-        mixture=results.mixture(_json(checkpoint / "mixture.json")) if (checkpoint / "mixture.json").exists() else None,
+        learning=_learning(_json(run.checkpoint / "history.json")),
+        mixture=results.mixture(_json(run.checkpoint / "mixture.json")) if (run.checkpoint / "mixture.json").exists() else None,
         seen=trained_on,
         searches=searches,
         errors=errors,
-        behaviour=behaviour_section.section(behaviour),
+        behaviour=behaviour_section.section(run.behaviour),
         pictures=pictures,
         card=card,
-        flow=data_section.flow(card, dataset / "rejected.parquet"),
+        flow=data_section.flow(card, run.dataset / "rejected.parquet"),
         counts=data_section.counts(card),
         left_out=out_of_it,
-        ran=run_section.section(facts, _json(checkpoint / "groups.json")),
-        changed=_changed(facts, dataset, measured.get("release", {})),
-        facts=facts,
-        prices=PRICES,
-        inference=_json(encoders / "inference.json"),
-        parity=results.parity(_json(encoders / "parity.json")),
+        ran=run_section.section(ran, _json(run.checkpoint / "groups.json")),
+        changed=_changed(ran, run.dataset, measured.get("release", {})),
+        facts=ran,
+        prices=facts.PRICES,
+        inference=_json(run.encoders / "inference.json"),
+        parity=results.parity(_json(run.encoders / "parity.json")),
         credits=credits([*pictures.values(), *trained_on, *(picture for reason in out_of_it for picture in reason.pictures())]),
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.html").write_text(page, encoding="utf-8")
     (out / "verdict.json").write_text(json.dumps(verdict, indent=1, sort_keys=True) + "\n")
-    (out / "ran.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    (out / "ran.json").write_text(json.dumps(ran, indent=1, sort_keys=True) + "\n")
 
 
 def _json(path: Path) -> Any:
@@ -98,9 +112,9 @@ def _told(measured: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _changed(facts: Mapping[str, Any], dataset: Path, release: Mapping[str, Any]) -> Table | None:
+def _changed(ran: Mapping[str, Any], dataset: Path, release: Mapping[str, Any]) -> Table | None:
     """What differs from the last release, if there is one that tells what made it."""
-    return run_section.differences(facts, manifest.digest(dataset), release["ran"]) if release.get("ran", {}).get("config") else None
+    return run_section.differences(ran, manifest.digest(dataset), release["ran"]) if release.get("ran", {}).get("config") else None
 
 
 def _learning(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from trainworks.errors import DataError, Interrupted
 from trainworks.photostock.training.knobs import TrainConfig
-from trainworks.storage import manifest
+from trainworks.storage import manifest, store
 from trainworks.training import sagemaker
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ STOPPED = 128 + signal.SIGTERM
 
 
 def submit(untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, out: Path, limit: timedelta) -> None:
-    """What ``train.finetune`` does, done by SageMaker within *limit*: the same files in *out*.
+    """What ``train.finetune`` does, done by SageMaker within *limit*: the same files in *out*, where its machine is noted for the report.
 
     Raises:
         ValueError: the deployment is not stated in the environment.
@@ -38,6 +38,8 @@ def submit(untouched: Path, dataset: Path, shards: list[Path], config: TrainConf
     deployment = sagemaker.Deployment.from_environment()
     inputs: dict[str, Path | Sequence[Path]] = {"start": untouched, "dataset": dataset, "shards": shards}
     sagemaker.run(sagemaker.Job("photostock-finetune", inputs, sagemaker.hyperparameters(config), METRICS, limit), deployment, out)
+    has_gpu = deployment.instance.startswith(("ml.g", "ml.p"))
+    store.note(out, machine="gpu" if has_gpu else "cpu")
 
 
 def main() -> int:

@@ -5,7 +5,9 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,11 +27,13 @@ from trainworks.photostock.training.dataset import Gallery
 from trainworks.photostock.training.finetuner import Finetuner
 from trainworks.photostock.training.inputs import Inputs
 from trainworks.photostock.training.knobs import Pairs, Precision, TrainConfig
-from trainworks.storage import manifest
+from trainworks.storage import manifest, store
 from trainworks.training import checkpoints, ranks, tracking
 from trainworks.training.ranks import ALONE, Rank, Share
 
 LIGHTNING_PRECISION: dict[Precision, Any] = {Precision.FP32: "32-true", Precision.BF16: "bf16-mixed"}
+
+Attempt = AbstractContextManager[Share | None]
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +93,21 @@ def finetune(
     (out / "history.json").write_text(json.dumps(history, indent=1) + "\n")
     (out / "groups.json").write_text(json.dumps(tuner.groups, indent=1) + "\n")
     files.clear()
+
+
+def finetune_here(
+    untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, out: Path, attempt: Callable[[Path], Attempt]
+) -> None:
+    """`finetune` with its curves and checkpoints in the artifact root; what it ran on is noted in *out*, for the report.
+
+    *attempt* is given the folder of checkpoints, and gives what each of them is shared by, for as long as training takes.
+    """
+    logs, resume = store.root() / "tensorboard" / f"{datetime.now():%Y%m%d-%H%M%S}", store.root() / "resume"
+    with attempt(resume) as share:
+        finetune(untouched, dataset, shards, config, logs, out, resume, share)
+    store.share(logs)
+    gpus = min(config.devices, torch.cuda.device_count())
+    store.note(out, machine="gpu" if gpus else "cpu", machines=max(gpus, 1))
 
 
 class _Training(NamedTuple):
