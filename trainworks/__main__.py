@@ -3,11 +3,10 @@
 import argparse
 import pkgutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
 import trainworks
 from trainworks.errors import TrainworksError
@@ -24,8 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_compare(commands)
     release_commands.add(commands)
-    for room in _rooms():
-        room.add(commands)
+    of_rooms = dict(_add_rooms(commands))
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if rooms := [name for name, known in of_rooms.items() if arguments and arguments[0] in known]:
+        spellings = " or ".join(f"{parser.prog} {name} {arguments[0]}" for name in rooms)
+        parser.error(f"{arguments[0]} is a command of a pipeline: it is called {spellings} now")
     chosen = parser.parse_args(arguments)
     try:
         return chosen.command(chosen) or 0
@@ -34,11 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return chosen.error_status
 
 
-def _rooms() -> Iterator[ModuleType]:
-    """The modules ``commands`` of the rooms: whichever packages have ``facts``, for the hall does not know its rooms by name."""
-    for found in pkgutil.iter_modules(trainworks.__path__, "trainworks."):
-        if found.ispkg and find_spec(f"{found.name}.facts"):
-            yield import_module(f"{found.name}.commands")
+def _add_rooms(commands: argparse._SubParsersAction) -> Iterator[tuple[str, Collection[str]]]:
+    """Add a command for each room, with those of its module ``commands`` below it; gives the room's name and theirs.
+
+    Rooms are whichever packages have ``facts``, for the hall does not know them by name.
+    """
+    for package in pkgutil.iter_modules(trainworks.__path__):
+        if not package.ispkg or not find_spec(f"trainworks.{package.name}.facts"):
+            continue
+        room = import_module(f"trainworks.{package.name}.commands")
+        parser = commands.add_parser(package.name, help=room.__doc__, description=room.__doc__)
+        below = parser.add_subparsers(required=True, metavar="COMMAND")
+        room.add(below)
+        yield package.name, below.choices
 
 
 def _add_compare(commands: argparse._SubParsersAction) -> None:

@@ -1,11 +1,11 @@
-"""What PhotoStock adds to ``python -m trainworks``."""
+"""PhotoStock: does new data look like what a bundle was made from?"""
 
 import argparse
 from pathlib import Path
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add ``drift`` to the *commands* of a parser."""
+    """Add ``drift`` to the room's *commands*."""
     words = "compare a catalogue with what a bundle was trained and measured on; exit status 0 alike, 1 drifted, 2 bad input"
     parser = commands.add_parser("drift", help=words, description=words)
     parser.add_argument("bundle", metavar="BUNDLE", help="a bundle, or a release (its current version): a folder or s3://…")
@@ -17,6 +17,6 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _drift(chosen: argparse.Namespace) -> int:
     from trainworks.photostock.monitoring import drift
 
-    found = drift.drift(chosen.bundle, chosen.catalogue, chosen.queries)
-    print(drift.terminal(found))
-    return 0 if found["ok"] else 1
+    comparison = drift.drift(chosen.bundle, chosen.catalogue, chosen.queries)
+    print(drift.terminal(comparison))
+    return 0 if comparison["ok"] else 1

@@ -93,7 +93,7 @@ def queries(made, tmp_path):
 
 def test_its_own_catalogue_and_queries_are_within_bounds(made, own, queries, capsys):
     """Exit status 0, and a line for each measure with reference, now, shift and threshold."""
-    assert main(["drift", str(made[0]), own, "--queries", str(queries)]) == 0
+    assert main(["photostock", "drift", str(made[0]), own, "--queries", str(queries)]) == 0
     printed = capsys.readouterr().out
     assert printed.endswith("240 rows, 240 pictures: no drift\n")
     assert all(name in printed for name in ("picture embedding", "tags", "fields present", "best answer, cosine", "largest contributor"))
@@ -106,7 +106,7 @@ def test_new_pictures_of_the_same_kind_are_within_bounds(made, tmp_path):
 
 def test_other_pictures_and_texts_have_drifted(made, noise, capsys):
     """Exit status 1, for a job to retrain; the measures that moved are named."""
-    assert main(["drift", str(made[0]), noise]) == 1
+    assert main(["photostock", "drift", str(made[0]), noise]) == 1
     drifted = capsys.readouterr().out.rpartition("drifted: ")[2]
     assert all(name in drifted for name in ("picture embedding", "words of a caption", "fields present", "shorter side, pixels"))
 
@@ -135,7 +135,7 @@ def test_bad_input_is_not_drift(made, own, noise, tmp_path, capsys):
         ([str(made[0]), few], "none of 3 rows"),
         ([str(made[0]), own, "--queries", str(tmp_path / "gone.txt")], "not a readable query log"),
     ):
-        assert main(["drift", *arguments]) == 2
+        assert main(["photostock", "drift", *arguments]) == 2
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.startswith("error: ") and message in error
 
@@ -147,7 +147,7 @@ def test_a_tampered_profile_is_refused(made, own, tmp_path):
     for path in made[0].iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
     (copy / profile.FILE).write_text(json.dumps({"schema": 1}))
-    assert main(["drift", str(copy), own]) == 2
+    assert main(["photostock", "drift", str(copy), own]) == 2
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def _limits(pictures: int) -> str:
             f"The gallery had {pictures:,} pictures; among more of them, recall is lower.",
             "The queries were the catalogue's own texts, in its languages; people search in other words.",
             "It has the leanings of its backbone and of its contributors; see the data card in `report.html`.",
-            "It fits pictures like those it was measured on: `python -m trainworks drift` says whether others are.",
+            "It fits pictures like those it was measured on: `python -m trainworks photostock drift` says whether others are.",
         )
     )
 

@@ -1,0 +1,36 @@
+"""The terminal: the hall's commands by their name, a pipeline's below the pipeline's."""
+
+import subprocess
+import sys
+
+import pytest
+
+from trainworks.__main__ import main
+
+
+def test_a_pipelines_commands_stand_below_its_name(capsys):
+    """The list of all shows the pipeline with a word on it; its own list shows what it can do."""
+    for arguments, words in (([], ("compare", "release", "photostock")), (["photostock"], ("drift",))):
+        with pytest.raises(SystemExit) as end:
+            main([*arguments, "--help"])
+        printed = capsys.readouterr().out
+        assert end.value.code == 0 and all(word in printed for word in words)
+
+
+def test_a_command_of_a_pipeline_says_where_it_is(capsys):
+    """With exit status 2: 1 would mean that data has drifted, to a job that still has the old spelling."""
+    with pytest.raises(SystemExit) as end:
+        main(["drift", "artifacts/photostock", "photos"])
+    assert end.value.code == 2
+    assert "drift is a command of a pipeline: it is called python -m trainworks photostock drift now" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        main(["drfit"])
+    assert end.value.code == 2 and "invalid choice" in capsys.readouterr().err
+
+
+def test_the_list_of_commands_needs_no_package():
+    """A typing mistake is answered at once."""
+    heavy = ("numpy", "pyarrow", "pandas", "onnxruntime", "torch", "boto3", "jinja2")
+    code = f"import sys\nfor name in {heavy}: sys.modules[name] = None\nfrom trainworks.__main__ import main\nmain(['--help'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
