@@ -103,10 +103,10 @@ class Folder:
     def swap(self, expected: Pointer | None, tag: str | None, target: Pointer) -> bool:
         """Compare and swap: move the pointer to *target* if it still is as *expected*, or is there already."""
         with self._locked():
-            found, _ = self.read()
-            if target.loads_as(found):
+            pointer, _ = self.read()
+            if target.loads_as(pointer):
                 return True
-            if found != expected:
+            if pointer != expected:
                 return False
             draft = self.root / f".{POINTER}"
             with draft.open("wb") as file:
@@ -134,8 +134,11 @@ class Bucket:
     def read(self) -> tuple[Pointer | None, str | None]:
         """The pointer, and the ETag it has."""
         uri = f"{self.root}/{POINTER}"
-        found = s3.read_tagged(uri)
-        return (Pointer.parse(found[0], uri), found[1]) if found else (None, None)
+        answer = s3.read_tagged(uri)
+        if answer is None:
+            return None, None
+        content, tag = answer
+        return Pointer.parse(content, uri), tag
 
     def publish(self, bundle: Path, version: str, facts: dict[str, Any], checksum: str) -> str:
         """Make *version* a copy of *bundle*, every file read back before the manifest makes it visible; leave it be if it is there."""
@@ -146,8 +149,8 @@ class Bucket:
         _require_files(uri, facts)
         if is_new:  # if another process was first, it must have written the same
             s3.swap(f"{uri}/{manifest.NAME}", (bundle / manifest.NAME).read_bytes(), None)
-        found = hashlib.sha256(s3.read(f"{uri}/{manifest.NAME}") or b"").hexdigest()
-        _require_equal(f"{uri}/{manifest.NAME}", found, checksum)
+        published = hashlib.sha256(s3.read(f"{uri}/{manifest.NAME}") or b"").hexdigest()
+        _require_equal(f"{uri}/{manifest.NAME}", published, checksum)
         return uri
 
     def versions(self) -> Iterator[str]:
@@ -188,7 +191,7 @@ def _require_same(folder: Path, checksum: str) -> None:
     _require_equal(folder / manifest.NAME, manifest.sha256(folder / manifest.NAME), checksum)
 
 
-def _require_equal(place: object, found: str | None, expected: str) -> None:
-    if found != expected:
-        found = f"has SHA-256 {found[:12]}…" if found else "is missing"
-        raise IntegrityError(f"{place}: {found}, that of the bundle {expected[:12]}…; versions never change")
+def _require_equal(place: object, checksum: str | None, expected: str) -> None:
+    if checksum != expected:
+        actual = f"has SHA-256 {checksum[:12]}…" if checksum else "is missing"
+        raise IntegrityError(f"{place}: {actual}, that of the bundle {expected[:12]}…; versions never change")

@@ -96,8 +96,8 @@ def verify(folder: Path, *names: str) -> dict[str, Any]:
             raise IntegrityError(f"{folder}: {name} is missing")
         if path.stat().st_size != expected["size"]:
             raise IntegrityError(f"{path}: {path.stat().st_size} bytes where the manifest has {expected['size']}")
-        if (found := sha256(path)) != expected["sha256"]:
-            raise IntegrityError(f"{path}: SHA-256 {found[:12]}… where the manifest has {expected['sha256'][:12]}…")
+        if (checksum := sha256(path)) != expected["sha256"]:
+            raise IntegrityError(f"{path}: SHA-256 {checksum[:12]}… where the manifest has {expected['sha256'][:12]}…")
     return content
 
 

@@ -59,8 +59,8 @@ def is_uri(place: str) -> bool:
 
 def read(uri: str, etag: str | None = None) -> bytes | None:
     """One object; None if there is no such object or, with *etag*, if it is another by now."""
-    found = _get(uri, lambda body: body.read(), etag)
-    return found[0] if found else None
+    answer = _get(uri, lambda body: body.read(), etag)
+    return answer[0] if answer else None
 
 
 def read_tagged(uri: str) -> tuple[bytes, str] | None:
@@ -72,13 +72,13 @@ def sha256(uri: str) -> str | None:
     """Hexadecimal SHA-256 of one object as it is read back, in bounded memory, or None if there is no such object."""
 
     def digest(body: Any) -> str:
-        found = hashlib.sha256()
+        checksum = hashlib.sha256()
         for chunk in body.iter_chunks(2**20):
-            found.update(chunk)
-        return found.hexdigest()
+            checksum.update(chunk)
+        return checksum.hexdigest()
 
-    found = _get(uri, digest)
-    return found[0] if found else None
+    answer = _get(uri, digest)
+    return answer[0] if answer else None
 
 
 def stat(uri: str) -> Entry | None:
@@ -242,11 +242,11 @@ def _get(uri: str, consume: Callable[[Any], T], etag: str | None = None) -> tupl
                     return None
                 raise
             with closing(answer["Body"]) as body:  # entered itself, it would give the stream without its checks
-                found = answer.get("ETag", "")
-                if etag not in (None, found):
+                tag = answer.get("ETag", "")
+                if etag not in (None, tag):
                     return None
                 try:
-                    return consume(body), found
+                    return consume(body), tag
                 except (HTTPClientError, IncompleteReadError, FlexibleChecksumError):
                     if attempt == ATTEMPTS:
                         raise

@@ -56,11 +56,11 @@ def remember(stage: str, key: str, make: Callable[[Path], object], many: bool = 
     final = root() / "stages" / stage / key
     level = logging.DEBUG if many else logging.INFO
     if not many:
-        _many.tell()
+        _progress.close()
     if _have(final):
         log.log(level, "%-9s cached   %s", stage, key)
         if many:
-            _many.count(stage, "cached")
+            _progress.count(stage, "cached")
         return final
     log.log(level, "%-9s running  %s", stage, key)
     started = time.perf_counter()
@@ -74,33 +74,33 @@ def remember(stage: str, key: str, make: Callable[[Path], object], many: bool = 
     share(final)
     log.log(level, "%-9s done     %s in %.1f s", stage, key, seconds)
     if many:
-        _many.count(stage, "done")
+        _progress.count(stage, "done")
     return final
 
 
-class _Many:
+class _Progress:
     """Progress of a stage with many outputs: a line every few seconds, and one when the next stage begins."""
 
     def __init__(self) -> None:
         self.counts: dict[str, Counter[str]] = {}
-        self.told = time.monotonic()
+        self.logged = time.monotonic()
 
     def count(self, stage: str, outcome: str) -> None:
         self.counts.setdefault(stage, Counter())[outcome] += 1
-        if time.monotonic() - self.told > EVERY:
-            self._tell()
+        if time.monotonic() - self.logged > EVERY:
+            self._log()
 
-    def tell(self) -> None:
-        self._tell()
+    def close(self) -> None:
+        self._log()
         self.counts.clear()
 
-    def _tell(self) -> None:
-        self.told = time.monotonic()
+    def _log(self) -> None:
+        self.logged = time.monotonic()
         for stage, outcomes in self.counts.items():
             log.info("%-9s %s", stage, ", ".join(f"{outcome} {number}" for outcome, number in sorted(outcomes.items())))
 
 
-_many = _Many()
+_progress = _Progress()
 
 
 def keep(stage: str, make: Callable[[Path], object], **facts: object) -> Path:
@@ -222,21 +222,21 @@ def _bring(folder: Path, name: str) -> None:
 
 def _outline(uri: str, final: Path) -> bool:
     """Whether *final* is at *uri*; then it has the manifest and the facts that lie there, and no files of another output."""
-    there = s3.read(f"{uri}/{manifest.NAME}")
-    if there is None:
+    published = s3.read(f"{uri}/{manifest.NAME}")
+    if published is None:
         if whole := is_whole(final):  # made while S3 was out of reach, or damaged there since
             share(final)
         return whole
-    here = final / manifest.NAME
-    if not here.exists() or here.read_bytes() != there:
+    path = final / manifest.NAME
+    if not path.exists() or path.read_bytes() != published:
         with _draft(final.parent.name) as draft:
-            (draft / manifest.NAME).write_bytes(there)
+            (draft / manifest.NAME).write_bytes(published)
             shutil.rmtree(final, ignore_errors=True)
             draft.chmod(0o755)
             try:
                 draft.rename(final)
             except OSError:  # another process was first
-                if not here.exists() or here.read_bytes() != there:
+                if not path.exists() or path.read_bytes() != published:
                     raise
     if facts := s3.read(f"{uri}/{manifest.RUN}"):
         (final / manifest.RUN).write_bytes(facts)
@@ -286,10 +286,10 @@ def note(folder: Path, **facts: object) -> None:
 def notes(folder: Path) -> dict:
     """The facts noted in *folder*, or none; none either if they are damaged, since no manifest vouches for them."""
     try:
-        found = json.loads((folder / manifest.RUN).read_bytes())
+        facts = json.loads((folder / manifest.RUN).read_bytes())
     except (FileNotFoundError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _publish(draft: Path, final: Path) -> None:

@@ -67,7 +67,7 @@ def write(run: Run, shards: list[Path], verdict: Mapping[str, Any], ran: Mapping
         interval=interval(after["R@10"], after["queries"]),
         measured=measured,
         release=measured.get("release"),
-        told=_told(measured),
+        tables=_tables(measured),
         learning=_learning(_json(run.checkpoint / "history.json")),
         mixture=results.mixture(_json(run.checkpoint / "mixture.json")) if (run.checkpoint / "mixture.json").exists() else None,
         seen=trained_on,
@@ -97,7 +97,7 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def _told(measured: Mapping[str, Any]) -> dict[str, Any]:
+def _tables(measured: Mapping[str, Any]) -> dict[str, Any]:
     """The tables and charts of what was measured."""
     categories = measured.get("categories")
     return {
