@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import rich_click as click
 from flytekit import FlyteContextManager
 from flytekit.core.context_manager import ExecutionState
 from flytekit.exceptions.user import FlyteDataNotFoundException, FlyteRecoverableException
 
-from trainworks.errors import Interrupted, StorageUnreachable
+from trainworks.errors import Interrupted, StorageUnreachable, TrainworksError
 
 log = logging.getLogger(__name__)
 
@@ -20,15 +21,38 @@ def on_cluster() -> bool:
     return state is not None and state.mode is ExecutionState.Mode.TASK_EXECUTION
 
 
+class Refused(click.ClickException):
+    """An error that a person can mend, told in its own words and without frames.
+
+    Lists of executions keep the first 100 characters of an error, and flytekit's begins with the frames it passed through;
+    ``pyflyte run`` prints a page of them. Of this class both see none: a cluster keeps the sentence, a terminal shows it alone.
+    """
+
+    __traceback__ = property(lambda self: None, lambda self, frames: None)  # type: ignore[assignment]
+
+
 @contextmanager
-def retried() -> Iterator[None]:
-    """On a cluster, Flyte tries again where a store gave no answer. Nothing else: bad input stays bad."""
+def flyte_errors() -> Iterator[None]:
+    """Errors as Flyte wants them: what a person can mend as a `Refused`, a store that gave no answer as one to try again.
+
+    What is unforeseen passes with its frames. A task that is called as a plain function raises what the library raised.
+    """
     try:
         yield
     except StorageUnreachable as error:
-        if not on_cluster():
+        if on_cluster():
+            raise FlyteRecoverableException(str(error)) from error
+        raise
+    except (TrainworksError, ValueError) as error:
+        if not _in_workflow() or isinstance(error, Interrupted):
             raise
-        raise FlyteRecoverableException(str(error)) from error
+        raise Refused(str(error)) from None
+
+
+def _in_workflow() -> bool:
+    """Whether Flyte runs this task, here or on a cluster."""
+    state = FlyteContextManager.current_context().execution_state
+    return state is not None and state.mode is not None
 
 
 @contextmanager

@@ -1,11 +1,18 @@
-"""What the tasks ask of a cluster: processors, memory, a GPU and its pod, whom to tell. Facts of a deployment, no knobs.
+"""What the tasks ask of a cluster: processors, memory, a GPU and its pod, whom to notify. Facts of a deployment, no knobs.
 
-What differs between clusters comes from the environment of ``pyflyte register``: ``TRAINWORKS_ACCELERATOR``, such as
-``L4``, ``TRAINWORKS_GPUS``, how many of them fine-tuning gets, and ``TRAINWORKS_NOTIFY``, e-mail addresses with commas between them.
+What differs between clusters comes from the environment of ``pyflyte register``:
+
+=========================== ==========================================================================================
+``TRAINWORKS_SIZE``         ``laptop``, ``standard`` (the default) or ``large``: what stages request
+``TRAINWORKS_ACCELERATOR``  the kind of GPU, such as ``L4``; any if not set
+``TRAINWORKS_GPUS``         how many of them fine-tuning gets
+``TRAINWORKS_NOTIFY``       e-mail addresses with commas between them that hear of a scheduled run that fails; nobody if not set
+=========================== ==========================================================================================
 """
 
 import os
 from functools import cached_property
+from typing import Any
 
 from flytekit import PodTemplate, Resources
 from flytekit.extras import accelerators
@@ -14,12 +21,46 @@ from flytekit.extras.accelerators import GPUAccelerator
 CPU = "{{.image.cpu.fqn}}:{{.image.cpu.version}}"
 GPU = "{{.image.gpu.fqn}}:{{.image.gpu.version}}"
 
-SMALL = Resources(cpu="1", mem="1Gi")
-MEDIUM = Resources(cpu="2", mem="4Gi")
-LARGE = Resources(cpu="4", mem="16Gi")
+SIZES = {
+    "laptop": {"small": ("250m", "1Gi"), "medium": ("1", "2Gi"), "large": ("1", "3Gi"), "gpu": ("1", "3Gi")},
+    "standard": {"small": ("1", "1Gi"), "medium": ("2", "4Gi"), "large": ("4", "16Gi"), "gpu": ("8", "32Gi")},
+    "large": {"small": ("1", "2Gi"), "medium": ("4", "16Gi"), "large": ("8", "64Gi"), "gpu": ("8", "64Gi")},
+}
+"""Size of a deployment → kind of stage → processors and memory; those of ``gpu`` are for each GPU.
+
+``laptop`` fits the sample into a sandbox of 2 processors and 4 GiB, ``large`` is for some million rows (docs/scale.md)."""
 
 ARTIFACTS = "/srv/trainworks/artifacts"
 """Where a task's logs are while it runs: the folder ``artifacts`` of both images' working directory."""
+
+USER = 1000
+"""The user of both images."""
+
+
+def requested(kind: str) -> Resources:
+    """What a stage of this *kind* (``small``, ``medium``, ``large``) asks for.
+
+    Raises:
+        ValueError: ``TRAINWORKS_SIZE`` is no size.
+    """
+    cpu, memory = _size()[kind]
+    return Resources(cpu=cpu, mem=memory)
+
+
+def accelerated() -> Resources:
+    """What fine-tuning on GPUs asks for: the rank of each GPU loads and augments its own examples."""
+    cpu, memory = _size()["gpu"]
+    return Resources(cpu=str(int(cpu) * gpus()), mem=f"{int(memory.removesuffix('Gi')) * gpus()}Gi", gpu=str(gpus()))
+
+
+def _size() -> dict[str, tuple[str, str]]:
+    size = os.environ.get("TRAINWORKS_SIZE") or "standard"
+    if size not in SIZES:
+        raise ValueError(f"TRAINWORKS_SIZE = {size!r}: expected one of {', '.join(SIZES)}")
+    return SIZES[size]
+
+
+SMALL, MEDIUM, LARGE = (requested(kind) for kind in ("small", "medium", "large"))
 
 
 def accelerator() -> GPUAccelerator | None:
@@ -28,10 +69,11 @@ def accelerator() -> GPUAccelerator | None:
     Raises:
         ValueError: no such kind.
     """
-    known = {name: kind for name, kind in vars(accelerators).items() if isinstance(kind, GPUAccelerator)}
-    if (name := os.environ.get("TRAINWORKS_ACCELERATOR")) and name not in known:
-        raise ValueError(f"TRAINWORKS_ACCELERATOR = {name!r}: expected one of {', '.join(sorted(known))}, or nothing for any GPU")
-    return known[name] if name else None
+    kinds = {name: kind for name, kind in vars(accelerators).items() if isinstance(kind, GPUAccelerator)}
+    name = os.environ.get("TRAINWORKS_ACCELERATOR")
+    if name and name not in kinds:
+        raise ValueError(f"TRAINWORKS_ACCELERATOR = {name!r}: expected one of {', '.join(sorted(kinds))}, or nothing for any GPU")
+    return kinds[name] if name else None
 
 
 def gpus() -> int:
@@ -40,37 +82,57 @@ def gpus() -> int:
     Raises:
         ValueError: not a number from 1 on.
     """
-    said = os.environ.get("TRAINWORKS_GPUS", "1")
-    if not said.isdecimal() or int(said) < 1:
-        raise ValueError(f"TRAINWORKS_GPUS = {said!r}: expected how many GPUs of one node fine-tuning gets, such as 4")
-    return int(said)
+    number = os.environ.get("TRAINWORKS_GPUS", "1")
+    if not number.isdecimal() or int(number) < 1:
+        raise ValueError(f"TRAINWORKS_GPUS = {number!r}: expected how many GPUs of one node fine-tuning gets, such as 4")
+    return int(number)
 
 
-def accelerated() -> Resources:
-    """What fine-tuning asks for: each GPU's rank loads and augments its own pictures."""
-    return Resources(cpu=str(8 * gpus()), mem=f"{32 * gpus()}Gi", gpu=str(gpus()))
+def registered_with() -> dict[str, str]:
+    """The facts of this deployment that a task needs in its pod too, as its environment."""
+    names = ("TRAINWORKS_ACCELERATOR", "TRAINWORKS_GPUS", "TRAINWORKS_SIZE")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
-def told() -> dict[str, str]:
-    """What the registration was told of GPUs, as the environment of a task that must know it in its pod."""
-    return {name: os.environ[name] for name in ("TRAINWORKS_ACCELERATOR", "TRAINWORKS_GPUS") if name in os.environ}
+def recipients() -> list[str]:
+    """E-mail addresses that hear of a scheduled run that fails; none unless they were stated."""
+    return [address.strip() for address in os.environ.get("TRAINWORKS_NOTIFY", "").split(",") if address.strip()]
 
 
-def notified() -> list[str]:
-    """Who hears of a scheduled run that fails."""
-    return os.environ.get("TRAINWORKS_NOTIFY", "photostock@example.com").split(",")
+class StagePod(PodTemplate):
+    """The pod of a stage, as a namespace with the Pod Security Standard *restricted* admits it.
 
-
-class GpuPod(PodTemplate):
-    """A pod with shared memory, leave to run on GPU nodes, and TensorBoard on port 6006 beside the task.
-
-    ``kubectl port-forward POD 6006`` shows the curves while they grow. A ``PodTemplate`` and not the ``Pod`` of
-    flytekitplugins-pod: it is what that plugin's own warning asks for.
-    Spot nodes are the cluster's to choose: Flyte puts its own tolerations on interruptible tasks, but for the last attempt.
+    A ``PodTemplate`` and not the ``Pod`` of flytekitplugins-pod: it is what that plugin's own warning asks for.
     """
 
     def __init__(self) -> None:
         """Nothing is made before somebody serialises it: ``kubernetes`` takes half as long to import as all of flytekit."""
+
+    @cached_property
+    def pod_spec(self):  # type: ignore[override]
+        """The ``V1PodSpec``."""
+        return self._pod_spec()
+
+    def _pod_spec(self, primary: dict[str, Any] | None = None, **more: Any) -> Any:
+        from kubernetes import client as k8s
+
+        container = k8s.V1Container(name="primary", security_context=_restricted(), **(primary or {}))
+        return k8s.V1PodSpec(
+            containers=[container, *more.pop("sidecars", ())],
+            automount_service_account_token=False,  # no stage asks the cluster anything
+            security_context=k8s.V1PodSecurityContext(
+                run_as_non_root=True, run_as_user=USER, fs_group=USER, seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault")
+            ),
+            **more,
+        )
+
+
+class GpuPod(StagePod):
+    """A pod with shared memory, leave to run on GPU nodes, and TensorBoard on port 6006 beside the task.
+
+    ``kubectl port-forward POD 6006`` shows the curves while they grow.
+    Spot nodes are the cluster's to choose: Flyte puts its own tolerations on interruptible tasks, but for the last attempt.
+    """
 
     @cached_property
     def pod_spec(self):  # type: ignore[override]
@@ -80,6 +142,8 @@ class GpuPod(PodTemplate):
         # The whole folder: below a mount point of TensorBoard's alone, the task's user could not make its other folders.
         artifacts = k8s.V1VolumeMount(name="artifacts", mount_path=ARTIFACTS)
         shared_memory = k8s.V1VolumeMount(name="shared-memory", mount_path="/dev/shm")
+        # Requests and limits, both, for both: Flyte completes what is missing with a limit of 0, which Kubernetes refuses.
+        resources = {"cpu": "250m", "memory": "1Gi"}
         tensorboard = k8s.V1Container(
             name="tensorboard",
             image=GPU,  # is on the node already
@@ -87,11 +151,13 @@ class GpuPod(PodTemplate):
             # The image says "all", which some container runtimes take for a request of every GPU.
             env=[k8s.V1EnvVar(name="NVIDIA_VISIBLE_DEVICES", value="void")],
             ports=[k8s.V1ContainerPort(container_port=6006)],
-            resources=k8s.V1ResourceRequirements(requests={"cpu": "250m", "memory": "512Mi"}, limits={"memory": "2Gi"}),
+            resources=k8s.V1ResourceRequirements(requests=resources, limits=resources),
+            security_context=_restricted(),
             volume_mounts=[k8s.V1VolumeMount(name="artifacts", mount_path=ARTIFACTS, read_only=True)],
         )
-        return k8s.V1PodSpec(
-            containers=[k8s.V1Container(name="primary", volume_mounts=[artifacts, shared_memory]), tensorboard],
+        return self._pod_spec(
+            {"volume_mounts": [artifacts, shared_memory]},
+            sidecars=[tensorboard],
             tolerations=[k8s.V1Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")],
             volumes=[
                 k8s.V1Volume(name="artifacts", empty_dir=k8s.V1EmptyDirVolumeSource()),
@@ -99,3 +165,15 @@ class GpuPod(PodTemplate):
                 k8s.V1Volume(name="shared-memory", empty_dir=k8s.V1EmptyDirVolumeSource(medium="Memory")),
             ],
         )
+
+
+def _restricted() -> Any:
+    """The security context of a container that needs no privilege."""
+    from kubernetes import client as k8s
+
+    return k8s.V1SecurityContext(
+        allow_privilege_escalation=False,
+        capabilities=k8s.V1Capabilities(drop=["ALL"]),
+        run_as_non_root=True,
+        seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
+    )

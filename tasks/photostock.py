@@ -5,13 +5,12 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from flytekit import Deck, task
+from flytekit import Deck
 from flytekit.types.directory import FlyteDirectory
 
-from tasks.attempts import on_cluster, resumable, retried
-from tasks.deployment import CPU, GPU, LARGE, MEDIUM, SMALL, GpuPod, accelerated, accelerator, gpus, told
-from tasks.knobs import build, flat
-from tasks.stage import HOURS, Artifact, check_lasting, path, paths, stage, watch
+from tasks.attempts import on_cluster, resumable
+from tasks.deployment import GPU, LARGE, MEDIUM, SMALL, GpuPod, accelerated, accelerator, gpus, registered_with
+from tasks.stage import Artifact, check_lasting, path, paths, stage, step
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.training.knobs import TrainConfig
@@ -30,15 +29,18 @@ class TrainOn(Enum):
 
 
 class Checked(NamedTuple):
-    """The digest of the pretrained weights where they are a file, and whether curation needs embeddings of the pictures."""
+    """What the workflow turns on.
+
+    ``weights_digest`` is that of the pretrained weights where they are a file, ``needs_embeddings`` says whether curation does,
+    and ``train_on`` is the input as text: a cluster compares no Enum.
+    """
 
     weights_digest: str
     needs_embeddings: bool
+    train_on: str
 
 
-@task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS, environment=told())
-@flat(build, data=DataConfig, train=TrainConfig, gate=GateConfig)
-@retried()
+@step(environment=registered_with())
 def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, release_to: str, train_on: TrainOn) -> Checked:
     """Refuse bad knobs, sources, targets and deployments before anything expensive."""
     from trainworks.photostock.catalogue import catalogue
@@ -47,7 +49,6 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
     from trainworks.release import releases
     from trainworks.training import sagemaker
 
-    watch()
     if train_on is TrainOn.GPU and on_cluster() and train.devices > gpus():
         train.refuse(
             "devices", f"fine-tuning was registered with {gpus()} GPU(s): lower it, or register with TRAINWORKS_GPUS={train.devices}"
@@ -58,7 +59,7 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
     releases.check_target(release_to)
     if train_on is TrainOn.SAGEMAKER:
         sagemaker.Deployment.from_environment()
-    return Checked(weights.digest(train.weights), subsample.wants_embeddings(data.subsample))
+    return Checked(weights.digest(train.weights), subsample.wants_embeddings(data.subsample), train_on.value)
 
 
 @stage("photostock.model.untouched", MEDIUM)
@@ -70,13 +71,11 @@ def untouched(backbone: str, weights: str, weights_digest: str, image: str, seed
     return FlyteDirectory(str(out))
 
 
-@task(requests=MEDIUM, container_image=CPU, retries=2, timeout=HOURS, interruptible=True)
-@retried()
+@step(MEDIUM, interruptible=True)
 def acquire(source: str) -> list[Artifact]:
     """The catalogue, checked, as append-only slices. Never cached: only reading tells whether a source has changed."""
     from trainworks.photostock.catalogue.acquire import acquire
 
-    watch()
     return [FlyteDirectory(store.address(folder)) for folder in acquire(source)]
 
 
@@ -89,8 +88,7 @@ def prepare(rows: Artifact, stored_size: int, out: Path) -> Artifact:
     return FlyteDirectory(str(out))
 
 
-@task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)
-@retried()
+@step()
 def shards_to_embed(shards: list[Artifact], needs_embeddings: bool) -> list[Artifact]:
     """All of them or, where curation needs no embeddings, none, so that no pod is started for them."""
     return shards if needs_embeddings else []
@@ -117,7 +115,7 @@ def curate(shards: list[Artifact], embeddings: list[Artifact], data: DataConfig,
 @stage(
     "photostock.training.train",
     accelerated(),
-    GPU,
+    image=GPU,
     timeout=DAYS,
     accelerator=accelerator(),
     pod_template=GpuPod(),
@@ -162,8 +160,7 @@ def export(checkpoint: Artifact, prompt: str, image: str, out: Path) -> Artifact
     return FlyteDirectory(str(out))
 
 
-@task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)
-@retried()
+@step()
 def last_release(encoders: Artifact, release_to: str) -> str:
     """The released version to compare with, named by its content. Never cached: somebody may have released since."""
     from trainworks.photostock.facts import MODEL
@@ -240,8 +237,7 @@ class Delivered(NamedTuple):
     why: str
 
 
-@task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS, enable_deck=True, deck_fields=())
-@retried()
+@step(enable_deck=True, deck_fields=())
 def release(bundle: Artifact, release_to: str) -> Delivered:
     """Publish the bundle; the pointer moves if every gate holds. Never cached: somebody else may have released since.
 
@@ -249,7 +245,6 @@ def release(bundle: Artifact, release_to: str) -> Delivered:
     """
     from trainworks.release.releases import release
 
-    watch()
     released = release(path(bundle), release_to)
     Deck("PhotoStock", (path(bundle) / "report.html").read_text())
     return Delivered(released.uri, f"{released.uri}/report.html", released.moved, released.why)

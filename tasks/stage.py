@@ -24,9 +24,9 @@ from typing import Annotated, Any, get_type_hints
 from flytekit import Cache, HashMethod, Resources, task
 from flytekit.types.directory import FlyteDirectory
 
-from tasks.attempts import on_cluster, retried
+from tasks.attempts import flyte_errors, on_cluster
 from tasks.cache import CodeOf
-from tasks.deployment import CPU
+from tasks.deployment import CPU, SMALL, StagePod
 from tasks.knobs import build, flat
 from trainworks.config import Section
 from trainworks.storage import manifest, s3, store
@@ -69,49 +69,50 @@ def check_lasting(name: str, place: str) -> None:
         )
 
 
-def stage(
-    code: str,
-    requests: Resources,
-    image: str = CPU,
-    retries: int = 2,
-    timeout: timedelta = HOURS,
-    many: bool = False,
-    name: str = "",
-    **more: Any,
-) -> Callable[[Callable], Any]:
-    """Make a Flyte task of a function that fills a folder ``out`` from its other inputs.
+def step(requests: Resources = SMALL, image: str = CPU, retries: int = 2, timeout: timedelta = HOURS, **more: Any) -> Callable:
+    """Make a Flyte task of a function: in a pod any namespace admits, with the library's progress shown and its errors as Flyte wants them.
 
-    The output is remembered under the task's name, its inputs' content and the code of *code*, the
-    library module behind it. Tasks that make the same in different places share what is remembered by one
-    *name*. Parameters that are knob sections become flat inputs. *many* marks a stage that is mapped over slices.
+    Parameters that are knob sections become flat inputs.
     """
-    policy = CodeOf(code)
 
     def wrap(function: Callable) -> Any:
         hints = get_type_hints(function, include_extras=True)
         sections = {name: kind for name, kind in hints.items() if isinstance(kind, type) and issubclass(kind, Section)}
 
         @functools.wraps(function)
-        @retried()
-        def remembered(**inputs: Any) -> FlyteDirectory:
+        def watched(**inputs: Any) -> Any:
             watch()
+            return function(**inputs)
+
+        whole = {"pod_template": StagePod(), **more}
+        body = flyte_errors()(flat(build, **sections)(watched))
+        return task(body, requests=requests, container_image=image, retries=retries, timeout=timeout, **whole)
+
+    return wrap
+
+
+def stage(code: str, requests: Resources, many: bool = False, name: str = "", **more: Any) -> Callable[[Callable], Any]:
+    """Make a cached `step` of a function that fills a folder ``out`` from its other inputs.
+
+    The output is remembered under the task's name, its inputs' content and the code of *code*, the
+    library module behind it. Tasks that make the same in different places share what is remembered by one
+    *name*. *many* marks a stage that is mapped over slices.
+    """
+    policy = CodeOf(code)
+
+    def wrap(function: Callable) -> Any:
+        hints = get_type_hints(function, include_extras=True)
+
+        @functools.wraps(function)
+        def remembered(**inputs: Any) -> FlyteDirectory:
             key = hashlib.sha256(json.dumps([policy.get_version("", None), _keyed(inputs)], sort_keys=True).encode()).hexdigest()[:20]
-            return FlyteDirectory(
-                store.address(store.remember(name or function.__name__, key, lambda out: function(**inputs, out=out), many))
-            )
+            folder = store.remember(name or function.__name__, key, lambda out: function(**inputs, out=out), many)
+            return FlyteDirectory(store.address(folder))
 
         visible = [p for p in inspect.signature(function).parameters.values() if p.name != "out"]
         remembered.__signature__ = inspect.Signature(visible, return_annotation=hints["return"])  # type: ignore[attr-defined]
         remembered.__annotations__ = {name: kind for name, kind in hints.items() if name != "out"}
-        return task(
-            flat(build, **sections)(remembered),
-            cache=Cache(policies=policy),
-            requests=requests,
-            container_image=image,
-            retries=retries,
-            timeout=timeout,
-            **more,
-        )
+        return step(requests, cache=Cache(policies=policy), **more)(remembered)
 
     return wrap
 

@@ -15,8 +15,8 @@ from flytekit import Deck, dynamic, map_task, task
 from flytekit.types.directory import FlyteDirectory
 
 from tasks import photostock
-from tasks.attempts import retried
-from tasks.deployment import CPU, GPU, SMALL, GpuPod, accelerated, accelerator, told
+from tasks.attempts import flyte_errors
+from tasks.deployment import CPU, GPU, SMALL, GpuPod, accelerated, accelerator, registered_with
 from tasks.knobs import as_dict, build, flat
 from tasks.photostock import DAYS, Checked
 from tasks.stage import HOURS, path, watch
@@ -66,7 +66,7 @@ class Swept(NamedTuple):
 
 @task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)
 @flat(build, data=DataConfig, train=TrainConfig)
-@retried()
+@flyte_errors()
 def check(data: DataConfig, train: TrainConfig, source: str, space: str, trials: int, parallel: int) -> Checked:
     """Refuse bad knobs, spaces and sources before anything expensive."""
     from trainworks.photostock.catalogue import catalogue
@@ -82,7 +82,7 @@ def check(data: DataConfig, train: TrainConfig, source: str, space: str, trials:
     varied = spaces.parse(space, train)
     require_possible(varied, trials, parallel)
     trial.check(varied, data)
-    return Checked(weights.digest(train.weights), subsample.wants_embeddings(data.subsample))
+    return Checked(weights.digest(train.weights), subsample.wants_embeddings(data.subsample), "")
 
 
 @task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)
@@ -109,7 +109,7 @@ def trial(setting: str, train: TrainConfig, dataset: FlyteDirectory, shards: lis
 
 
 # It registers its trials itself, in its pod.
-@dynamic(requests=SMALL, container_image=CPU, environment=told())
+@dynamic(requests=SMALL, container_image=CPU, environment=registered_with())
 @flat(as_dict, train=TrainConfig)
 def search(
     train: dict, dataset: FlyteDirectory, shards: list[FlyteDirectory], space: str, sampler: Sampler, trials: int, parallel: int

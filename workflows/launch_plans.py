@@ -6,7 +6,7 @@ pyflyte --config flyte.config.yaml run --remote --copy all --destination-dir . w
 
 from flytekit import CronSchedule, Email, WorkflowExecutionPhase
 
-from tasks.deployment import notified
+from tasks.deployment import recipients
 from tasks.experiments import names, plan
 from workflows.photostock import photostock
 from workflows.sweep import sweep
@@ -20,7 +20,7 @@ nightly = plan(
     "photostock.nightly",
     fixed=("source", "release_to"),
     schedule=CronSchedule(schedule="0 2 * * *"),  # UTC
-    notifications=[Email(BAD_ENDS, notified())],
+    notifications=[Email(BAD_ENDS, recipients())] if recipients() else [],
 )
 swept = plan(sweep, "photostock.sweep")
 others = [name for name in names("photostock") if name not in ("smoke", "baseline", "nightly", "sweep")]

@@ -51,9 +51,9 @@ def photostock(
     pairs = {"start": start, "dataset": dataset, "shards": shards}
     checkpoint = (
         conditional("train_on")
-        .if_(train_on == TrainOn.SAGEMAKER)
+        .if_(checked.train_on == TrainOn.SAGEMAKER.value)
         .then(tasks.finetune_on_sagemaker(**pairs, **train))
-        .elif_(train_on == TrainOn.CPU)
+        .elif_(checked.train_on == TrainOn.CPU.value)
         .then(tasks.finetune_on_cpu(**pairs, **train))
         .else_()
         .then(tasks.finetune(**pairs, **train))

@@ -4,11 +4,12 @@ from contextlib import contextmanager
 
 import pytest
 from flytekit import FlyteContextManager
+from flytekit.bin.entrypoint import get_traceback_str
 from flytekit.core.checkpointer import SyncCheckpoint
 from flytekit.core.context_manager import ExecutionState
-from flytekit.exceptions.user import FlyteRecoverableException
+from flytekit.exceptions.user import FlyteRecoverableException, FlyteUserRuntimeException
 
-from tasks.attempts import on_cluster, resumable, retried
+from tasks.attempts import Refused, flyte_errors, on_cluster, resumable
 from tasks.stage import check_lasting
 from trainworks.errors import Interrupted, StorageError, StorageUnreachable
 
@@ -68,7 +69,7 @@ def test_here_the_folder_itself_survives(tmp_path):
 def fails(error):
     """A task's body that ends with *error*."""
 
-    @retried()
+    @flyte_errors()
     def body():
         raise error
 
@@ -81,12 +82,21 @@ def test_a_store_that_gave_no_answer_is_asked_again_by_flyte(cluster):
         fails(StorageUnreachable("S3 is down"))()
 
 
-@pytest.mark.parametrize("error", [StorageError("no permission"), ValueError("epochs = 0"), FileNotFoundError("a.jpg")])
-def test_bad_input_is_not_tried_again(cluster, error):
-    """It would fail the same, after an hour's wait for the same pod."""
-    with pytest.raises(type(error), match=str(error)) as raised:
+@pytest.mark.parametrize("error", [StorageError("no permission"), ValueError("train.epochs = 0: must be at least 1")])
+def test_bad_input_is_one_sentence_and_not_tried_again(cluster, error):
+    """It would fail the same, after an hour's wait for the same pod; a list of executions keeps 100 characters of what flytekit says."""
+    with pytest.raises(Refused, match=str(error)) as raised:
         fails(error)()
-    assert not isinstance(raised.value, FlyteRecoverableException)
+    wrapped = FlyteUserRuntimeException(raised.value)
+    wrapped.__cause__ = raised.value
+    assert str(error) in get_traceback_str(wrapped)[:100]
+
+
+def test_what_is_unforeseen_keeps_its_frames(cluster):
+    """Somebody must find the line."""
+    with pytest.raises(ZeroDivisionError) as raised:
+        fails(ZeroDivisionError("x"))()
+    assert "in body" in get_traceback_str(raised.value)
 
 
 def test_here_the_error_itself_is_shown():
