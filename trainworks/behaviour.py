@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.stats import binomtest
+
+from trainworks.intervals import wilson
 
 SHOWN = 4
 """Failing examples kept of each check, the worst first."""
@@ -82,14 +83,14 @@ def drawn(strategy: st.SearchStrategy[T], most: int, by: Callable[[T], Hashable]
 def rate(cases: Sequence[Case]) -> dict[str, Any]:
     """The share of *cases* that passed, its 95 % interval, their number, and the mean of what was measured.
 
-    The interval is Wilson's (J. Am. Stat. Assoc. 22, 1927), which holds near 0 and 1 too. Without cases all are null.
+    The interval is Wilson's, of ``trainworks.intervals``. Without cases all are null.
     """
     if not cases:
         return {"rate": None, "low": None, "high": None, "cases": 0, "mean": {}}
     passed = sum(case.passed for case in cases)
-    interval = binomtest(passed, len(cases)).proportion_ci(0.95, "wilson")
+    low, high = wilson(passed / len(cases), len(cases))
     mean = {name: sum(case.numbers[name] for case in cases) / len(cases) for name in cases[0].numbers}
-    return {"rate": passed / len(cases), "low": float(interval.low), "high": float(interval.high), "cases": len(cases), "mean": mean}
+    return {"rate": passed / len(cases), "low": low, "high": high, "cases": len(cases), "mean": mean}
 
 
 def worst(cases: Iterable[Case], most: int = SHOWN) -> list[Case]:

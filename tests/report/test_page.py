@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
 from trainworks.report import page
-from trainworks.report.page import Mark, Quantity, cell, curves, dollars, interval, megabytes, per_hundred, percent, render, seconds, short
+from trainworks.report.page import Mark, Quantity, cell, curves, dollars, megabytes, per_hundred, percent, render, seconds, short
 
 
 @pytest.mark.parametrize(
@@ -63,20 +63,6 @@ def test_short_text_is_kept_and_long_text_is_cut(text: str, longest: int) -> Non
     cut = short(text, longest)
     assert len(cut) <= longest
     assert cut == text or (len(text) > longest and cut.endswith("…") and text.startswith(cut[:-1]))
-
-
-def test_the_interval_of_a_known_example() -> None:
-    """Wilson's interval for 15 of 50 is 0.191 to 0.438, as textbooks have it."""
-    assert interval(0.3, 50) == pytest.approx((0.1910, 0.4375), abs=5e-4)
-
-
-@given(st.integers(1, 10_000), st.data())
-def test_the_interval_surrounds_the_share(trials: int, data: st.DataObject) -> None:
-    """It stays within 0 and 1, holds the share itself, and is never a point."""
-    share = data.draw(st.integers(0, trials)) / trials
-    low, high = interval(share, trials)
-    assert 0 <= low <= share + 1e-12 and share - 1e-12 <= high <= 1
-    assert low < high
 
 
 def test_curves_are_the_same_each_time_and_stand_alone() -> None:

@@ -11,9 +11,10 @@ from textwrap import wrap
 from typing import Any
 
 from trainworks.errors import IntegrityError
+from trainworks.intervals import wilson
 from trainworks.release import gates, stored
 from trainworks.release.stored import StoredBundle
-from trainworks.report.page import Table, cell, curves, interval, megabytes, render, seconds
+from trainworks.report.page import Table, cell, curves, megabytes, render, seconds
 
 METRICS = ("R@1", "R@10", "MRR")
 GAIN = "R@10"
@@ -144,7 +145,7 @@ def _with_interval(numbers: dict[str, Any], metric: str) -> str | None:
         return None
     bounds = numbers.get("interval", {}).get(metric)
     if not bounds and metric.startswith("R@"):
-        bounds = interval(numbers[metric], numbers["queries"])
+        bounds = wilson(numbers[metric], numbers["queries"])
     return f"{numbers[metric]:.3f}" + (f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else "")
 
 

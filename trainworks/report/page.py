@@ -122,17 +122,6 @@ def megabytes(size: int) -> Quantity:
     return Quantity(f"{size / 1e6:.1f} MB")
 
 
-def interval(share: float, trials: int) -> tuple[float, float]:
-    """Where the true share lies with 95 % confidence, when *share* of *trials* was seen.
-
-    Wilson's score interval (J. Am. Stat. Assoc. 22, 1927), which holds near 0 and 1 too.
-    """
-    z = 1.96
-    centre, spread = share + z * z / (2 * trials), z * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
-    scale = 1 + z * z / trials
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-
-
 def curves(
     alt: str,
     steps: Sequence[int],

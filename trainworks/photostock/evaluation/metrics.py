@@ -10,14 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainworks.intervals import bootstrap
+
 SCORES = 2**24
 """Scores held at once (64 MiB of float32): queries go through in blocks of SCORES // G, at least one."""
 
 FEW = 16
 """Up to so many right answers of a query are ranked by counting, more by one sort of the query's scores."""
-
-RESAMPLES, SEED = 1000, 0
-"""Bootstrap samples of the queries, and the seed that draws them."""
 
 STEP = 0.01
 """Distance of two thresholds of the calibration, in cosine."""
@@ -101,8 +100,7 @@ def summary(found: Retrieval) -> dict:
     """Each metric, the median rank, the number of queries, and where each metric lies with 95 % confidence.
 
     R@k is the share of queries with a right answer among the first k, MRR the mean of 1 / rank, mAP the mean
-    average precision. The intervals are bootstrap percentiles over the queries (Efron 1979); with no hit at all, or
-    nothing but hits, they have no width, and ``trainworks.report.page.interval`` says more.
+    average precision. The intervals are those of `bootstrap` over the queries.
 
     >>> found = summary(Retrieval(np.array([1, 3, 7, 20]), precision=np.ones(4), gain=np.ones(4)))
     >>> found["R@1"], found["R@5"], found["R@10"], found["median_rank"], found["queries"]
@@ -110,7 +108,7 @@ def summary(found: Retrieval) -> dict:
     """
     values = found.values()
     means = {name: float(value_Q.mean()) for name, value_Q in values.items()}
-    intervals = dict(zip(values, _bootstrap(np.stack(list(values.values()), 1)), strict=True))
+    intervals = dict(zip(values, bootstrap(np.stack(list(values.values()), 1)), strict=True))
     return {**means, "median_rank": float(np.median(found.rank)), "queries": len(found.rank), "interval": intervals}
 
 
@@ -126,7 +124,7 @@ def paired(found: Retrieval, reference: Retrieval) -> dict[str, dict]:
         raise ValueError(f"a paired difference needs the same queries, got {len(found.rank)} and {len(reference.rank)}")
     before = reference.values()
     gains = {name: value_Q - before[name] for name, value_Q in found.values().items()}
-    intervals = _bootstrap(np.stack(list(gains.values()), 1))
+    intervals = bootstrap(np.stack(list(gains.values()), 1))
     return {name: {"difference": float(g.mean()), "interval": i} for (name, g), i in zip(gains.items(), intervals, strict=True)}
 
 
@@ -204,10 +202,3 @@ def _reaching(score_N: np.ndarray, bound_M: np.ndarray) -> np.ndarray:
 def _discounts(place_R: np.ndarray) -> np.ndarray:
     """What a right answer at each place is worth in nDCG@10."""
     return np.where(place_R <= 10, 1 / np.log2(1 + place_R), 0)
-
-
-def _bootstrap(value_QK: np.ndarray) -> list[list[float]]:
-    """Low and high end of each mean's 95 % interval, over queries drawn again with replacement. O(RESAMPLES Q K)."""
-    rng, queries = np.random.default_rng(SEED), len(value_QK)
-    means = [np.bincount(rng.integers(0, queries, queries), minlength=queries) @ value_QK / queries for _ in range(RESAMPLES)]
-    return np.percentile(means, [2.5, 97.5], axis=0).T.tolist()

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from trainworks import facts
+from trainworks.intervals import wilson
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.delivery.verdict import table as gates_table
@@ -18,7 +19,7 @@ from trainworks.photostock.report.pictures import credits, seen, thumbnails
 from trainworks.photostock.run import Run
 from trainworks.photostock.training import samples
 from trainworks.photostock.training.knobs import TrainConfig
-from trainworks.report.page import Table, curves, interval, percent, render
+from trainworks.report.page import Table, curves, percent, render
 from trainworks.storage import manifest
 
 
@@ -64,7 +65,7 @@ def write(run: Run, shards: list[Path], verdict: Mapping[str, Any], ran: Mapping
         before=before["R@10"],
         after=after["R@10"],
         chance=measured["chance"]["R@10"],
-        interval=interval(after["R@10"], after["queries"]),
+        interval=wilson(after["R@10"], after["queries"]),
         measured=measured,
         release=measured.get("release"),
         tables=_tables(measured),
