@@ -99,6 +99,16 @@ def recipients() -> list[str]:
     return [address.strip() for address in os.environ.get("TRAINWORKS_NOTIFY", "").split(",") if address.strip()]
 
 
+def use_credentials_of_flyte() -> None:
+    """Let AWS's own libraries use the store that Flyte gives its pods, as on a sandbox, where the pod has nothing of AWS's own."""
+    if any(name in os.environ for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ENDPOINT_URL")):
+        return
+    names = {"ENDPOINT": "ENDPOINT_URL", "ACCESS_KEY_ID": "ACCESS_KEY_ID", "SECRET_ACCESS_KEY": "SECRET_ACCESS_KEY"}
+    for flyte, aws in names.items():
+        if value := os.environ.get(f"FLYTE_AWS_{flyte}"):
+            os.environ[f"AWS_{aws}"] = value
+
+
 class StagePod(PodTemplate):
     """The pod of a stage, as a namespace with the Pod Security Standard *restricted* admits it.
 

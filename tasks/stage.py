@@ -26,7 +26,7 @@ from flytekit.types.directory import FlyteDirectory
 
 from tasks.attempts import flyte_errors, on_cluster
 from tasks.cache import CodeOf
-from tasks.deployment import CPU, SMALL, StagePod
+from tasks.deployment import CPU, SMALL, StagePod, use_credentials_of_flyte
 from tasks.knobs import build, flat
 from trainworks.config import Section
 from trainworks.storage import manifest, s3, store
@@ -82,6 +82,8 @@ def step(requests: Resources = SMALL, image: str = CPU, retries: int = 2, timeou
         @functools.wraps(function)
         def watched(**inputs: Any) -> Any:
             watch()
+            if on_cluster():
+                use_credentials_of_flyte()
             return function(**inputs)
 
         whole = {"pod_template": StagePod(), **more}
