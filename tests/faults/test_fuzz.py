@@ -18,12 +18,13 @@ from trainworks.photostock.catalogue import catalogue
 from trainworks.photostock.curation import subsample
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
-from trainworks.photostock.evaluation import measures
+from trainworks.photostock.evaluation.measures import MEASURES
 from trainworks.photostock.model import tune
 from trainworks.photostock.preprocessing.pixels import BACKGROUNDS, INTERPOLATIONS, Preprocessing
 from trainworks.photostock.preprocessing.text import FIELDS, Prompt
 from trainworks.photostock.training import averaging, loss_terms
 from trainworks.photostock.training.knobs import TrainConfig
+from trainworks.release.measures import parse as gates
 from trainworks.sweep.space import parse as space
 
 CALLS = {
@@ -44,7 +45,7 @@ PARSE = {
     "prompt": Prompt,
     "loss": loss_terms.terms,
     "tune": lambda text: tune.rules(text, epochs=12),
-    "gates": measures.parse,
+    "gates": lambda text: gates(text, MEASURES),
     "space": lambda text: space(text, TrainConfig()),
 }
 
@@ -88,7 +89,7 @@ TEXTS = {
     "gates": listed(
         st.builds(
             "{} {} {} {}".format,
-            st.sampled_from([*measures.MEASURES, "recal"]),
+            st.sampled_from([*MEASURES, "recal"]),
             st.sampled_from([">=", "<=", "=", "=>", ""]),
             numbers,
             st.sampled_from(["", "", "waived", "wavied"]),

@@ -7,10 +7,11 @@ from dataclasses import fields
 import pytest
 
 from trainworks.photostock.delivery.knobs import GateConfig
-from trainworks.photostock.delivery.verdict import table, verdict
+from trainworks.photostock.delivery.verdict import verdict
 from trainworks.photostock.evaluation.measures import BEHAVIOUR, MEASURES
 from trainworks.photostock.run import Run
 from trainworks.release.gates import why
+from trainworks.report.verdict import table
 
 METRICS = {
     "finetuned": {"text_to_image": {"R@10": 0.3}},
@@ -100,12 +101,6 @@ def test_the_gates_that_are_asked_for_are_the_rows(judge):
     assert judge("recall >= 0.35, gain >= 0.15")["passed"] is False
 
 
-def test_equal_is_enough_for_differences_too(row):
-    """42 of 100 queries against 37 are a gain of 5, though the difference of the two floats is a little less."""
-    recalls = {name: {"text_to_image": {"R@10": recall}} for name, recall in (("finetuned", 0.42), ("baseline", 0.37))}
-    assert 0.42 - 0.37 < 0.05 and row("gain >= 0.05", metrics=recalls)["passed"]
-
-
 @pytest.mark.parametrize(("bound", "passed"), [(0.03, False), (0.032, True), (-0.01, False)])
 def test_a_regression_counts_as_far_as_it_is_certain(row, bound, passed):
     """The release was better by 3.1 to 12.5 points: 3.1 of them are certain."""
@@ -148,10 +143,3 @@ def test_what_is_not_a_number_is_never_the_smaller_one(row):
     for first, second in ((math.nan, 1e-7), (1e-7, math.nan)):
         parity = {"image_encoder": {"max_abs": first}, "text_encoder": {"max_abs": second}}
         assert row("parity <= 1", parity=parity)["passed"] is False
-
-
-def test_the_table_tells_every_gate_by_word(judge):
-    """Held, failed, and failed but waived."""
-    rows = table(judge("recall >= 0.25, forgetting <= 0.05 waived, flip >= 0.9")).rows
-    assert [str(row[-1]) for row in rows] == ["✓ holds", "✗ fails, waived (two tags)", "✗ fails (64 cases)"]
-    assert [row[3] for row in rows] == ["at least 0.25", "at most 0.05", "at least 0.9"]

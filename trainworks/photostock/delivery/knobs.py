@@ -18,6 +18,7 @@ class GateConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        from trainworks.photostock.evaluation import measures
+        from trainworks.photostock.evaluation.measures import MEASURES
+        from trainworks.release.measures import parse
 
-        measures.parse(self.gates)
+        parse(self.gates, MEASURES)

@@ -3,15 +3,15 @@
 import json
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from trainworks.photostock.delivery.knobs import GateConfig
-from trainworks.photostock.evaluation.measures import MEASURES, parse
+from trainworks.photostock.evaluation.measures import MEASURES
 from trainworks.photostock.run import Run
-from trainworks.release import gates
-from trainworks.report.page import Mark, Quantity, Table, cell
+from trainworks.release import measures
 
 NO_RELEASE = "no release to compare with"
 
@@ -21,25 +21,14 @@ def verdict(run: Run, gate: GateConfig) -> dict[str, Any]:
 
     What could not be measured fails. Without a release that can be read there is no regression, and the row's note says why.
     """
-    files = (run.metrics / "metrics.json", run.behaviour / "behaviour.json", run.encoders / "parity.json", run.dataset / "card.json")
-    found = [json.loads(path.read_bytes()) for path in files]
-    rows = []
-    for name, bound, waived in parse(gate.gates):
-        value, note = _measured(name, *found)
-        measure = MEASURES[name]
-        value = round(value, 12)  # 0.42 - 0.37 is a little less than 0.05, which is enough
-        rows.append(gates.Gate(name, value, bound, measure.meaning, measure.must, waived, note))
-    return gates.verdict(rows)
-
-
-def table(verdict: Mapping[str, Any]) -> Table:
-    """The *verdict* as a person reads it, a row per gate."""
-    rows: list[list[object]] = []
-    for gate in verdict["gates"]:
-        word = ("holds" if gate["passed"] else "fails") + (", waived" if gate["waived"] else "")
-        result = Mark(gate["passed"], f"{word} ({gate['note']})" if gate["note"] else word)
-        rows.append([gate["gate"], gate["meaning"], gate["value"], Quantity(f"{gate['must']} {cell(gate['bound'])}"), result])
-    return Table("What the model had to reach", ["Gate", "What it measures", "Value", "Bound", "Result"], rows)
+    files = {
+        "metrics": run.metrics / "metrics.json",
+        "behaviour": run.behaviour / "behaviour.json",
+        "parity": run.encoders / "parity.json",
+        "card": run.dataset / "card.json",
+    }
+    contents = {name: json.loads(path.read_bytes()) for name, path in files.items()}
+    return measures.judge(gate.gates, MEASURES, partial(_measured, **contents))
 
 
 def _measured(
@@ -54,12 +43,12 @@ def _measured(
         case "regression":
             return _regression(metrics)
         case "forgetting":
-            lost = {kind: found["baseline"]["R@10"] - found["finetuned"]["R@10"] for kind, found in metrics["queries"].items()}
+            lost = {kind: models["baseline"]["R@10"] - models["finetuned"]["R@10"] for kind, models in metrics["queries"].items()}
             return _largest(lost)
         case "parity":
-            return _largest({encoder: found["max_abs"] for encoder, found in parity.items()})
+            return _largest({encoder: tried["max_abs"] for encoder, tried in parity.items()})
         case "int8_loss":
-            shipped = {encoder: found["loss"] for encoder, found in metrics["int8"].items() if found["ships"]}
+            shipped = {encoder: small["loss"] for encoder, small in metrics["int8"].items() if small["ships"]}
             return _largest(shipped) if shipped else (0.0, "withheld, both encoders are in fp32")
         case "rejected":
             prepare = next(stage for stage in card["stages"] if stage["stage"] == "prepare")

@@ -1,28 +1,6 @@
-"""What a gate may ask of a run, and the ``gates`` little language that asks: ``recall >= 0.25, forgetting <= 0.05 waived``."""
+"""What a gate may ask of a run, and what each check of behaviour is the share of."""
 
-import re
-from typing import NamedTuple
-
-from trainworks.errors import LanguageError
-from trainworks.grammar import require
-from trainworks.release.gates import Must
-
-
-class Measure(NamedTuple):
-    """Which way a measure must go, what it means, and the *least* bound that makes sense; the greatest is 1."""
-
-    must: Must
-    meaning: str
-    least: float = 0.0
-
-
-class Asked(NamedTuple):
-    """A bound that is asked of a measure; *waived* does not hold a release back."""
-
-    name: str
-    bound: float
-    waived: bool
-
+from trainworks.release.measures import Measure
 
 BEHAVIOUR: dict[str, str] = {
     "consistency": "share of inputs embedded the same alone, in a batch, in another order and in another process",
@@ -55,50 +33,3 @@ MEASURES: dict[str, Measure] = {
     **{name: Measure("at least", meaning) for name, meaning in BEHAVIOUR.items()},
 }
 """Measure → what a gate on it means. Recalls and rates are shares, 0 to 1."""
-
-_SIGNS: dict[Must, str] = {"at least": ">=", "at most": "<="}
-_GATE = re.compile(r"\s*([A-Za-z_]\w*)\s*([<>=!]*)\s*(\S*)\s*(.*?)\s*")
-_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
-
-
-def parse(text: str) -> list[Asked]:
-    """Read ``recall >= 0.25, forgetting <= 0.05 waived``: comparisons of measures with numbers, in the order of *text*.
-
-    Raises:
-        LanguageError: an unknown or repeated measure, a comparison that is no comparison or points the wrong way, a number
-            that is none or out of range, another word than ``waived``, or nothing at all, which is not a gate that holds.
-    """
-    if not text.strip():
-        raise LanguageError(
-            "gates", text, 0, "no gate at all must not look like all that hold; to release whatever comes: gain >= 0 waived"
-        )
-    found: dict[str, Asked] = {}
-    at = 0
-    for piece in text.split(","):
-        asked = _asked(text, at, piece)
-        if asked.name in found:
-            raise LanguageError("gates", text, text.index(asked.name, at), f"{asked.name!r} stands here a second time; give it one bound")
-        found[asked.name] = asked
-        at += len(piece) + 1
-    return list(found.values())
-
-
-def _asked(text: str, at: int, piece: str) -> Asked:
-    match = _GATE.fullmatch(piece)
-    if not match:
-        start = at + len(piece) - len(piece.lstrip())
-        raise LanguageError("gates", text, start, f"expected a gate such as recall >= 0.25, found {piece.strip()!r}")
-    name, sign, number, word = match.groups()
-    at_name, at_sign, at_number, at_word = (at + match.start(group) for group in range(1, 5))
-    require("gates", text, at_name, name, MEASURES)
-    measure = MEASURES[name]
-    expected = _SIGNS[measure.must]
-    if sign != expected:
-        raise LanguageError(
-            "gates", text, at_sign, f"{name} takes {expected}, found {sign!r}: {measure.meaning} must be {measure.must} its bound"
-        )
-    if not _NUMBER.fullmatch(number) or not measure.least <= float(number) <= 1:
-        raise LanguageError("gates", text, at_number, f"{name} takes a number from {measure.least:g} to 1, found {number!r}")
-    if word not in ("", "waived"):
-        raise LanguageError("gates", text, at_word, f"expected ',' or the word waived after {name} {sign} {number}, found {word!r}")
-    return Asked(name, float(number), word == "waived")

@@ -11,7 +11,6 @@ from trainworks import facts
 from trainworks.intervals import wilson
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
-from trainworks.photostock.delivery.verdict import table as gates_table
 from trainworks.photostock.delivery.verdict import verdict
 from trainworks.photostock.facts import PACKAGES
 from trainworks.photostock.report import behaviour_section, data_section, error_section, left_out, results, run_section, search_section
@@ -19,6 +18,7 @@ from trainworks.photostock.report.pictures import credits, seen, thumbnails
 from trainworks.photostock.run import Run
 from trainworks.photostock.training import samples
 from trainworks.photostock.training.knobs import TrainConfig
+from trainworks.report import verdict as gates_table
 from trainworks.report.page import Table, curves, percent, render
 from trainworks.storage import manifest
 
@@ -61,7 +61,7 @@ def write(run: Run, shards: list[Path], verdict: Mapping[str, Any], ran: Mapping
     page = render(
         "photostock/report/page.html",
         verdict=verdict,
-        gates=gates_table(verdict),
+        gates=gates_table.table(verdict),
         before=before["R@10"],
         after=after["R@10"],
         chance=measured["chance"]["R@10"],
