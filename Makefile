@@ -3,19 +3,37 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 OPENCLIPART := data/openclipart
 
-.PHONY: demo test check bench openclipart sample constraints clean
-
-demo: .venv/.installed
-	$(BIN)/pyflyte run workflows/photostock.py photostock
+# A pipeline is a package of trainworks with facts, and the workflow of its name.
+PIPELINE ?= photostock
+PIPELINES := $(patsubst trainworks/%/facts.py,%,$(wildcard trainworks/*/facts.py))
 
 # One file per process, one thread each: tests that share a pipeline run stay together.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo pipeline test test-fast check format bench openclipart sample constraints clean
+
+# A pipeline on its embedded sample: make demo PIPELINE=photostock
+demo: pipeline .venv/.installed
+	$(BIN)/pyflyte run workflows/$(PIPELINE).py $(PIPELINE)
+
+pipeline:
+	@$(if $(filter $(PIPELINE),$(PIPELINES)),:,$(error PIPELINE=$(PIPELINE): no such pipeline; there are: $(PIPELINES)))
+
 test: .venv/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+# Everything that is not marked slow: no whole pipeline, no training of more than seconds.
+test-fast: .venv/.installed
+	$(PYTEST) -m "not slow"
 
 check: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+format: .venv/.installed
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
 
 # Side by side with the programs one would use instead; BENCH=--quick for a few minutes, --full for every row. Writes benchmarks/RESULTS.md.
 bench: .venv/.installed benchmarks/.venv/.installed
