@@ -59,7 +59,7 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
     releases.check_target(release_to)
     if train_on is TrainOn.SAGEMAKER:
         sagemaker.Deployment.from_environment()
-    return Checked(weights.digest(train.weights), subsample.wants_embeddings(data.subsample), train_on.value)
+    return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), train_on.value)
 
 
 @stage("photostock.model.untouched", MEDIUM)

@@ -82,7 +82,7 @@ def check(data: DataConfig, train: TrainConfig, source: str, space: str, trials:
     varied = spaces.parse(space, train)
     require_possible(varied, trials, parallel)
     trial.check(varied, data)
-    return Checked(weights.digest(train.weights), subsample.wants_embeddings(data.subsample), "")
+    return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), "")
 
 
 @task(requests=SMALL, container_image=CPU, retries=2, timeout=HOURS)

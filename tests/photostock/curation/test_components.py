@@ -35,19 +35,19 @@ def test_joining_twice_is_comparing_every_pair(rows, distance):
 
 def test_what_is_joined_is_not_compared_again():
     """A thousand equal rows under one key: a few thousand comparisons, not half a million."""
-    asked = []
+    compared = []
 
-    def near(one, other):
-        asked.append(len(one))
-        return np.ones(len(one), bool)
+    def near(rows, others):
+        compared.append(len(rows))
+        return np.ones(len(rows), bool)
 
     component = join(np.arange(1000), np.zeros(1000), near)
     assert not component.any()
-    assert sum(asked) < 3000
+    assert sum(compared) < 3000
 
 
 def test_the_given_components_stay_untouched():
     """The caller's array is not written to."""
     given_ = np.arange(4)
-    join(given_, np.zeros(4), lambda one, other: np.ones(len(one), bool))
+    join(given_, np.zeros(4), lambda rows, others: np.ones(len(rows), bool))
     assert given_.tolist() == [0, 1, 2, 3]

@@ -119,31 +119,31 @@ def test_nothing_leaks_between_the_sides(rows, config):
     index, _, card = curated(rows, config)
     assert card["kept"]["val"] == card["kept"]["test"] == 10
     origin = {row["id"]: row for row in rows}
-    sides = defaultdict(set)
+    splits = defaultdict(set)
     for id, row in index.items():
-        who = origin[id]["group"] or origin[id]["contributor"]
-        for key in (("who", who or id), ("cluster", row["cluster"]), ("file", origin[id]["fingerprint"])):
-            sides[key].add(row["split"])
-    assert all(len(found) == 1 for found in sides.values())
+        owner = origin[id]["group"] or origin[id]["contributor"]
+        for key in (("owner", owner or id), ("cluster", row["cluster"]), ("file", origin[id]["fingerprint"])):
+            splits[key].add(row["split"])
+    assert all(len(names) == 1 for names in splits.values())
     held_out = [(id, row["split"]) for id, row in index.items() if row["split"] != "train"]
-    for id, side in held_out:
+    for id, split in held_out:
         for other, row in index.items():
-            if row["split"] != side:
+            if row["split"] != split:
                 assert (origin[id]["phash"] ^ origin[other]["phash"]).bit_count() > RADIUS
 
 
 @settings(max_examples=25, deadline=None)
 @given(messy(), st.randoms(use_true_random=False), st.sets(st.integers(1, 59), max_size=4))
 def test_the_result_depends_neither_on_order_nor_on_slicing(rows, random, cuts):
-    """Only the columns that say where a picture is change."""
+    """Only the columns ``shard`` and ``row`` change."""
 
-    def without_place(found):
-        index, rejected, card = found
+    def without_shards(result):
+        index, rejected, card = result
         return [{**row, "shard": "", "row": 0} for row in index.values()], list(rejected.values()), card
 
-    first = without_place(curated(rows))
+    first = without_shards(curated(rows))
     random.shuffle(rows)
-    assert without_place(curated(rows, cuts=cuts)) == first
+    assert without_shards(curated(rows, cuts=cuts)) == first
 
 
 def test_the_dataset_is_the_same_to_the_byte_whatever_the_order_of_shards(tmp_path):
@@ -202,8 +202,7 @@ def test_the_index_keeps_what_training_and_a_reader_need():
 def test_a_rejected_picture_has_its_stage_reason_and_detail(rows, config, expected):
     """One toy table for every reason that does not depend on the split."""
     _, rejected, card = curated(rows + OTHERS, config)
-    found = {id: (row["stage"], row["reason"], row["detail"]) for id, row in rejected.items()}
-    assert found == expected
+    assert {id: (row["stage"], row["reason"], row["detail"]) for id, row in rejected.items()} == expected
     assert [stage["rejected"] for stage in card["stages"] if stage["rejected"]] == [{row[1]: 1 for row in expected.values()}]
 
 
@@ -236,7 +235,7 @@ def test_steps_work_on_what_those_before_them_left():
 
 
 def embedded(ids, folder):
-    """Embeddings as the stage ``embed`` writes them: the pictures called crowd look alike, every other like no other."""
+    """Embeddings as the stage ``embed`` writes them: equal for the pictures called crowd, different for every other."""
     values = [[1.0, 0.0, 0.0] if id.startswith("crowd") else [0.0, *vector(id)] for id in ids]
     column = pa.array([np.array(value, np.float16) for value in values], pa.list_(pa.float16()))
     folder.mkdir()
@@ -251,7 +250,7 @@ def vector(id):
 
 
 def test_a_crowded_visual_cluster_is_capped(tmp_path):
-    """30 pictures that look alike keep as many as the step says, and the reason is their own."""
+    """Of 30 pictures with one embedding as many stay as the step says; the others have a reason of their own."""
     rows = [picture(f"crowd {n}") for n in range(30)] + OTHERS
     folder = embedded([row["id"] for row in rows], tmp_path / "embeddings")
     shards, config = shards_of(rows, tmp_path / "shards"), DataConfig(gallery=10, subsample="visual_cluster(20, 4)")
@@ -263,8 +262,8 @@ def test_a_crowded_visual_cluster_is_capped(tmp_path):
         curate(shards, config, tmp_path)
 
 
-def test_a_prompt_that_says_nothing_of_a_picture_rejects_it():
-    """A prompt of tags alone leaves a picture without tags nothing to be found by."""
+def test_a_picture_whose_caption_is_empty_is_rejected():
+    """With a prompt of tags alone, that is a picture without tags."""
     tagged = [{**row, "tags": [f"tag {row['id']}"]} for row in OTHERS]
     _, rejected, _ = curated([picture("a"), *tagged], DataConfig(gallery=10, prompt="{tags}"))
     assert reasons(rejected) == {"a": "no text"}
@@ -279,13 +278,13 @@ def test_pictures_of_unknown_contributors_are_not_one_contributors():
 
 
 def test_near_duplicates_of_unknown_contributors_are_split_together():
-    """Where nobody is known and every picture of a cluster is kept, clusters are the groups and go to one side whole."""
+    """Where no contributor is known and every picture of a cluster is kept, each cluster is a group, in one split."""
     twins = [picture(f"{n} {k}", contributor="", phash=int(hashed(str(n))[:16], 16) ^ k) for n in range(60) for k in range(2)]
     index, rejected, _ = curated(twins, DataConfig(gallery=20, subsample=""))
     assert len(index) == 120 and not rejected
 
 
-def test_a_given_group_decides_the_side_before_the_contributor():
+def test_a_given_group_decides_the_split_before_the_contributor():
     """Two contributors in 60 groups can be parted, 60 contributors in one group cannot."""
     by_group = [picture(f"a{n}", contributor="Ann" if n % 2 else "Bob", group=f"shoot {n}") for n in range(60)]
     index, _, _ = curated(by_group, DataConfig(gallery=10, subsample="near_duplicates(1)"))
@@ -296,7 +295,7 @@ def test_a_given_group_decides_the_side_before_the_contributor():
 
 def test_held_out_pictures_with_a_near_duplicate_in_another_group_are_rejected():
     """With every picture of a cluster kept, two contributors share a scene: only training may see it."""
-    twins = [picture(f"{who} {n}", contributor=f"{who} {n}", phash=int(hashed(str(n))[:16], 16)) for n in range(30) for who in "ab"]
+    twins = [picture(f"{owner} {n}", contributor=f"{owner} {n}", phash=int(hashed(str(n))[:16], 16)) for n in range(30) for owner in "ab"]
     own = [picture(f"own {row['id']}", contributor=row["contributor"]) for row in twins]
     index, rejected, _ = curated(twins + own, DataConfig(gallery=20, subsample=""))
     assert set(reasons(rejected).values()) == {"near duplicate in another group"}
@@ -305,7 +304,7 @@ def test_held_out_pictures_with_a_near_duplicate_in_another_group_are_rejected()
 
 
 def test_what_a_full_gallery_cannot_take_is_rejected_and_counted():
-    """Groups are whole and galleries exact: the last group's surplus goes neither there nor to train."""
+    """Groups are kept together and galleries are exact: the last group's surplus goes neither to the gallery nor to train."""
     pairs = [picture(f"{n} {k}", contributor=f"by {n}") for n in range(30) for k in range(3)]
     index, rejected, card = curated(pairs)
     assert set(reasons(rejected).values()) == {"gallery full"}
@@ -313,7 +312,7 @@ def test_what_a_full_gallery_cannot_take_is_rejected_and_counted():
 
 
 def test_blank_pictures_are_not_near_duplicates():
-    """A hash of zeros says nothing, so four files with it stay four pictures."""
+    """A hash of zeros does not show that pictures are alike, so four files with it stay four pictures."""
     index, _, card = curated([picture(id, phash=0) for id in "abcd"] + OTHERS)
     assert set("abcd") <= index.keys() and card["clusters"]["largest"] == 1
 
@@ -322,7 +321,7 @@ def test_a_new_picture_of_a_contributor_at_the_limit_displaces_one_at_most():
     """The choice is by hash of the id, so a nightly upload does not reshuffle the dataset."""
     rows = [picture(f"a{n}", contributor="Ann") for n in range(12)]
     config = DataConfig(gallery=10, subsample="contributor(5)")
-    before, after = ({id for id in curated(found + OTHERS, config)[0] if id.startswith("a")} for found in (rows[:-1], rows))
+    before, after = ({id for id in curated(uploaded + OTHERS, config)[0] if id.startswith("a")} for uploaded in (rows[:-1], rows))
     assert len(before) == len(after) == 5 and len(before - after) <= 1
 
 

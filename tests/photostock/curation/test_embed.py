@@ -40,14 +40,14 @@ def shard(folder, rows):
 
 
 def test_every_picture_not_rejected_has_its_towers_embedding(start, tmp_path, monkeypatch):
-    """Unit length, within what float16 can tell of the tower asked picture by picture; batches of two leave no trace."""
+    """Unit length, and equal within float16 to the tower run on one picture at a time; batches of two change nothing."""
     monkeypatch.setattr(stage, "BATCH", 2)
     rows = [{"id": str(n), "pixels": None if n in (1, 4, 5) else jpeg(n)} for n in range(7)]
     embed(start, shard(tmp_path, rows), "squash(32)", tmp_path)
-    found = pq.read_table(tmp_path / "embeddings.parquet")
-    assert found["id"].to_pylist() == ["0", "2", "3", "6"]
+    table = pq.read_table(tmp_path / "embeddings.parquet")
+    assert table["id"].to_pylist() == ["0", "2", "3", "6"]
     tower = towers.read(start)
-    for name, embedding in zip(found["id"].to_pylist(), found["embedding"].to_pylist(), strict=True):
+    for name, embedding in zip(table["id"].to_pylist(), table["embedding"].to_pylist(), strict=True):
         pixels = Preprocessing("squash(32)").apply(Image.open(io.BytesIO(jpeg(int(name)))))
         with torch.no_grad():
             slow = tower.model.eval().encode_image(torch.from_numpy(normalise(pixels[None], tower.mean, tower.std)))[0].numpy()

@@ -1,4 +1,4 @@
-"""Near-duplicate clusters: the exact components, for every input, beside the obvious slow way."""
+"""Near-duplicate clusters: the exact components, for every input, beside an obvious slow reference."""
 
 import tracemalloc
 
@@ -44,11 +44,11 @@ def slow_leaders(hashes, priority, radius):
 
 @given(families(), st.integers(0, 6), st.randoms(use_true_random=False))
 def test_a_leader_is_near_all_it_stands_for(hashes, radius, random):
-    """What is dropped for a picture that stays looks like it, however long the chain of likenesses."""
+    """A picture that is dropped is a near duplicate of the one that stays, however long the chain."""
     priority = [random.randrange(5) for _ in hashes]
     given_hashes = np.array(hashes, np.uint64)
-    found = leaders(given_hashes, clusters(given_hashes, radius), np.array(priority, np.int64), radius)
-    assert found.tolist() == slow_leaders(hashes, priority, radius)
+    leader = leaders(given_hashes, clusters(given_hashes, radius), np.array(priority, np.int64), radius)
+    assert leader.tolist() == slow_leaders(hashes, priority, radius)
 
 
 @given(families(), st.integers(0, 6))
@@ -80,8 +80,8 @@ def test_a_crowded_bucket_needs_memory_for_its_rows_not_for_its_pairs():
     ones = np.uint64(1) << np.random.default_rng(0).integers(0, 64, (4_000, 3), dtype=np.uint64)
     hashes = np.bitwise_or.reduce(ones, axis=1)
     tracemalloc.start()
-    found = clusters(hashes, 4)
+    cluster = clusters(hashes, 4)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4_000_000
-    assert not found.any()
+    assert not cluster.any()

@@ -37,7 +37,7 @@ def slow_clusters(texts, share):
     return cluster
 
 
-def found(texts, share):
+def clustered(texts, share):
     return clusters(pa.array(texts, pa.string()), share).tolist()
 
 
@@ -57,47 +57,47 @@ def families(draw):
 @given(families(), st.sampled_from([0.02, 0.05, 0.1]))
 def test_nothing_is_joined_that_edits_keep_apart(texts, share):
     """Clusters are never coarser than those of comparing every pair, and each is named by its smallest row."""
-    slow, fast = slow_clusters(texts, share), found(texts, share)
+    slow, fast = slow_clusters(texts, share), clustered(texts, share)
     assert all(slow[row] == slow[root] and root <= row for row, root in enumerate(fast))
     assert [fast[root] for root in fast] == fast
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1])
-def test_scattered_edits_up_to_the_share_are_found(share):
+def test_scattered_edits_up_to_the_share_are_clustered(share):
     """300 captions and copies of them with as many letters changed as are allowed, all over the text."""
-    chance = random.Random(0)
-    originals = [" ".join(chance.sample(WORDS, 10)) for _ in range(300)]
+    rng = random.Random(0)
+    originals = [" ".join(rng.sample(WORDS, 10)) for _ in range(300)]
     copies = []
     for text in originals:
         letters = list(text)
-        for place in chance.sample(range(len(letters)), int(share * len(letters))):
+        for place in rng.sample(range(len(letters)), int(share * len(letters))):
             letters[place] = "#"
         copies.append("".join(letters))
-    joined = found(originals + copies, share)
+    joined = clustered(originals + copies, share)
     assert sum(joined[300 + row] == joined[row] for row in range(300)) >= 294
 
 
 def test_a_running_number_makes_no_other_text_and_a_new_noun_does():
     """What the step is for: series of one caption go, sentences built alike stay."""
     texts = ["Old oak in the snow 1", "Red fox in the snow", "Old oak in the snow 2", "OLD OAK in the snow 17"]
-    assert found(texts, 0.15) == [0, 1, 0, 0]
+    assert clustered(texts, 0.15) == [0, 1, 0, 0]
 
 
 def test_two_texts_are_joined_by_one_between_them():
     """A component, not a ball, as with near-duplicate pictures."""
     first, between, last = ("a fox in deep snow at dawn " + end for end in ("xx", "xy", "yy"))
     assert edits(first, last) > 0.04 * 29 >= edits(first, between)
-    assert found([last, first], 0.04) == [0, 1]
-    assert found([last, first, between], 0.04) == [0, 0, 0]
+    assert clustered([last, first], 0.04) == [0, 1]
+    assert clustered([last, first, between], 0.04) == [0, 0, 0]
 
 
 def test_equal_texts_are_one_cluster_and_no_texts_none():
     """Also a text too short for any edit; and an empty catalogue is not an error here."""
-    assert found(["a", "b", "A", "", ""], 0.1) == [0, 1, 0, 3, 3]
-    assert found([], 0.1) == []
+    assert clustered(["a", "b", "A", "", ""], 0.1) == [0, 1, 0, 3, 3]
+    assert clustered([], 0.1) == []
 
 
 def test_the_letter_allowed_by_the_share_is_allowed_exactly():
     """One edit in ten letters is a share of 0.1, one in nine is not."""
-    assert found(["abcdefghij", "abcdefghix"], 0.1) == [0, 0]
-    assert found(["abcdefghi", "abcdefghx"], 0.1) == [0, 1]
+    assert clustered(["abcdefghij", "abcdefghix"], 0.1) == [0, 0]
+    assert clustered(["abcdefghi", "abcdefghx"], 0.1) == [0, 1]

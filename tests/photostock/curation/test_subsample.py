@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from trainworks.errors import LanguageError
-from trainworks.photostock.curation.subsample import Step, steps, wants_embeddings
+from trainworks.photostock.curation.subsample import Step, needs_embeddings, steps
 
 
 def test_steps_are_read_in_order():
@@ -26,9 +26,9 @@ def test_no_steps_keep_everything():
 
 def test_only_visual_clusters_want_embeddings():
     """The others get by without a tower."""
-    assert wants_embeddings("contributor(9) > visual_cluster(50)")
-    assert not wants_embeddings("near_duplicates(1) > similar_texts(1, 0.1) > contributor(300)")
-    assert not wants_embeddings("")
+    assert needs_embeddings("contributor(9) > visual_cluster(50)")
+    assert not needs_embeddings("near_duplicates(1) > similar_texts(1, 0.1) > contributor(300)")
+    assert not needs_embeddings("")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_only_visual_clusters_want_embeddings():
     ],
 )
 def test_a_mistake_is_named_with_its_position(text, position, says):
-    """What was found, where, and what is allowed."""
+    """The message names the step, its position and what is allowed."""
     with pytest.raises(LanguageError) as error:
         steps(text)
     assert says in str(error.value)
@@ -58,6 +58,6 @@ def test_a_mistake_is_named_with_its_position(text, position, says):
 
 def test_reading_it_loads_no_packages():
     """Knobs are checked, and workflows wired, where neither tables nor towers are installed."""
-    code = "import sys, trainworks.photostock.curation.subsample as s; s.wants_embeddings('contributor(3)'); print(*sys.modules)"
+    code = "import sys, trainworks.photostock.curation.subsample as s; s.needs_embeddings('contributor(3)'); print(*sys.modules)"
     loaded = set(subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.split())
     assert not loaded & {"numpy", "pandas", "pyarrow", "torch", "sklearn", "rapidfuzz"}

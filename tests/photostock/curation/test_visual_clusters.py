@@ -1,4 +1,4 @@
-"""Visual clusters: pictures that look alike are together, whatever the order of files."""
+"""Visual clusters: pictures with like embeddings are in one cluster, whatever the order of files."""
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,7 @@ def stored(folder, ids, values):
 
 @pytest.fixture
 def bunches(tmp_path):
-    """90 pictures in five bunches of 18, their embeddings in two folders with one that nobody asked for."""
+    """90 pictures in five bunches of 18, their embeddings in two folders with one id that is not in the catalogue."""
     ids, values = [f"{n:02d}" for n in range(90)], directions(5, 18)
     mixed = np.random.default_rng(1).permutation(90)
     first, second = mixed[:40], mixed[40:]
@@ -38,30 +38,30 @@ def bunches(tmp_path):
 def test_pictures_that_look_alike_are_one_cluster(bunches):
     """Five bunches, five clusters, each of its own bunch only."""
     ids, folders = bunches
-    found = clusters(ids, np.arange(90), folders, k=5)
-    assert found.dtype == np.int32
-    assert [len(set(found[start : start + 18])) for start in range(0, 90, 18)] == [1] * 5
-    assert len(set(found)) == 5
+    cluster = clusters(ids, np.arange(90), folders, k=5)
+    assert cluster.dtype == np.int32
+    assert [len(set(cluster[start : start + 18])) for start in range(0, 90, 18)] == [1] * 5
+    assert len(set(cluster)) == 5
 
 
 def test_the_order_of_files_does_not_matter(bunches):
     """Nor does a second run: seed and sample are fixed."""
     ids, folders = bunches
-    found = clusters(ids, np.arange(90), folders)
-    assert (found == clusters(ids, np.arange(90), folders[::-1])).all()
-    assert len(set(found)) <= 9  # the root of 90
+    cluster = clusters(ids, np.arange(90), folders)
+    assert (cluster == clusters(ids, np.arange(90), folders[::-1])).all()
+    assert len(set(cluster)) <= 9  # the root of 90
 
 
 def test_of_many_pictures_centres_are_learnt_from_a_sample(tmp_path):
     """1,000 pictures, two clusters: 200 of them teach, all are placed."""
     ids = [f"{n:04d}" for n in range(1000)]
     folder = stored(tmp_path / "many", ids, directions(2, 500))
-    found = clusters(pa.array(ids), np.random.default_rng(0).permutation(1000), [folder], k=2)
-    assert len(set(found[:500])) == len(set(found[500:])) == 1 and found[0] != found[-1]
+    cluster = clusters(pa.array(ids), np.random.default_rng(0).permutation(1000), [folder], k=2)
+    assert len(set(cluster[:500])) == len(set(cluster[500:])) == 1 and cluster[0] != cluster[-1]
 
 
 def test_few_pictures_make_few_clusters(tmp_path):
-    """Three pictures asked into nine clusters are in three at most; one picture is a cluster, none are none."""
+    """Three pictures with k = 9 make three clusters at most; one picture makes one, none make none."""
     folder = stored(tmp_path / "few", ["a", "b", "c"], directions(3, 1))
     assert set(clusters(pa.array(["a", "b", "c"]), np.arange(3), [folder], k=9)) <= {0, 1, 2}
     assert clusters(pa.array(["a"]), np.arange(1), [folder]).tolist() == [0]

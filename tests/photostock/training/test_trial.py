@@ -26,7 +26,7 @@ def test_the_winner_is_told_beside_the_untouched_backbone(tmp_path):
 
 
 def test_trials_are_compared_on_the_same_pictures():
-    """Where pictures are kept by their looks, what decides the looks stays; elsewhere it may vary."""
+    """Where curation keeps pictures by their embeddings, knobs that change these may not vary; elsewhere they may."""
     visual = DataConfig(subsample="visual_cluster(5)")
     trial.check(["image", "learning_rate"], DataConfig())
     trial.check(["learning_rate"], visual)

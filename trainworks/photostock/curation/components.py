@@ -1,4 +1,4 @@
-"""Connected components of "near one another", where only rows of equal key are compared."""
+"""Connected components of the relation "near", where only rows of equal key are compared."""
 
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ def join(component: np.ndarray, key: np.ndarray, near: Near) -> np.ndarray:
         pairs = pairs[:, component[pairs[0]] != component[pairs[1]]]
         pending.append(pairs[:, near(*pairs)])
         count += pending[-1].shape[1]
-        # At powers of two, so that what was joined is not compared again, and merging stays cheap.
+        # At powers of two, so that rows already joined are not compared again, and merging stays cheap.
         if gap & (gap - 1) == 0 or count > len(component) or not len(left):
             component = _merge(component, np.concatenate(pending, axis=1))
             pending, count = [], 0
@@ -47,6 +47,6 @@ def _merge(component: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         if not roots.size:
             return component
         np.minimum.at(component, roots.max(axis=0), roots.min(axis=0))
-        while np.any((up := component[component]) != component):
-            component = up
+        while np.any((parent := component[component]) != component):
+            component = parent
         pairs = roots

@@ -1,4 +1,4 @@
-"""Curation: which pictures make the dataset, under which caption and on which side; from metadata alone."""
+"""Curation: the pictures of the dataset, their captions and their splits; from metadata alone."""
 
 import hashlib
 import json
@@ -16,10 +16,9 @@ from tqdm import tqdm
 
 from trainworks.errors import DataError
 from trainworks.photostock.catalogue.repairs import caption_title
-from trainworks.photostock.curation import near_duplicates
+from trainworks.photostock.curation import near_duplicates, thinning
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.curation.subsample import steps
-from trainworks.photostock.curation.thinning import Pictures, beyond
 from trainworks.photostock.preparation.shards import read_rows
 from trainworks.photostock.preprocessing.text import Prompt, texts
 from trainworks.splits import LEFT_OUT, TEST, TRAIN, VAL, split
@@ -32,16 +31,18 @@ _CAPTIONS = pa.schema([("title", pa.string()), ("repair", pa.string()), ("captio
 _BATCH = 50_000
 
 
-class _Fate:
-    """What became of every row: the stage that rejected it, the reason and its detail; all ``""`` while it is alive."""
+class _Rejections:
+    """For every row the stage that rejected it, the reason and its detail; all ``""`` while the row is kept."""
 
     def __init__(self, rows: pa.Table):
-        is_alive, has_picture = pc.equal(rows["rejected"], "").to_numpy(), pc.not_equal(rows["fingerprint"], "").to_numpy()
-        self.stage = np.select([is_alive, has_picture], ["", "prepare"], "acquire").astype(object)
+        is_kept = pc.equal(rows["rejected"], "").to_numpy()
+        has_picture = pc.not_equal(rows["fingerprint"], "").to_numpy()
+        self.stage = np.select([is_kept, has_picture], ["", "prepare"], "acquire").astype(object)
         self.reason, self.detail = _strings(rows["rejected"]), _strings(rows["detail"])
 
     @property
-    def alive(self) -> np.ndarray:
+    def kept(self) -> np.ndarray:
+        """The rows that no stage has rejected, ascending."""
         return np.flatnonzero(self.stage == "")
 
     def reject(self, rows: np.ndarray, reason: str, detail: np.ndarray | str = "") -> None:
@@ -50,23 +51,23 @@ class _Fate:
 
     def stages(self) -> list[dict[str, Any]]:
         """Per stage: rows read, kept, and rejected by reason."""
-        found, read = [], len(self.stage)
+        counts, read = [], len(self.stage)
         for stage in ("acquire", "prepare", "curate"):
             rejected = _counts(self.reason[self.stage == stage])
             kept = read - sum(rejected.values())
-            found.append({"stage": stage, "read": read, "kept": kept, "rejected": rejected})
+            counts.append({"stage": stage, "read": read, "kept": kept, "rejected": rejected})
             read = kept
-        assert read == len(self.alive), "kept and rejected are all that was read"
-        return found
+        assert read == len(self.kept), "every row read is kept or rejected"
+        return counts
 
 
 def curate(shards: list[Path], config: DataConfig, out: Path, embeddings: Sequence[Path] = ()) -> None:
     """Write the dataset of *shards* to *out*: ``index.parquet``, ``rejected.parquet`` and ``card.json``.
 
     Reads no pixels. The result depends neither on the order of the shards nor on how rows were cut into them, but for
-    the columns that say where a picture is (and, with ``visual_cluster``, the rounding of its *embeddings*). Every row
+    the columns ``shard`` and ``row`` (and, with ``visual_cluster``, the rounding of its *embeddings*). Every row
     read is in the index or among the rejected, with the first reason that holds: that of an earlier stage · *exact
-    duplicate* (the one with the most text stays) · *no text* (the prompt has nothing to say) · then in the order of
+    duplicate* (the one with the most text stays) · *no text* (the caption is empty) · then in the order of
     ``data.subsample``: *near duplicate*, *similar text*, *contributor at the limit*, *visual cluster at the limit* ·
     *near duplicate in another group* · *gallery full*; the last two only where a picture's group is held out.
 
@@ -74,46 +75,46 @@ def curate(shards: list[Path], config: DataConfig, out: Path, embeddings: Sequen
     contributors are not one contributor's. Which pictures a limit keeps is decided by the hash of their ids.
 
     Raises:
-        DataError: an id comes twice, what is left is too little to split, or embeddings that are asked for are missing.
+        DataError: an id comes twice, the rows kept are too few to split, or ``subsample`` needs embeddings that are missing.
     """
     rows = _read(shards)
-    fate = _Fate(rows)
+    rejections = _Rejections(rows)
     ids = _strings(rows["id"])
-    surplus, first = beyond(1, fate.alive, _codes(rows["fingerprint"]), -_length_of_texts(rows))
-    fate.reject(surplus, "exact duplicate", "of " + ids[first])
-    captions = _captions(rows, fate, Prompt(config.prompt))
+    duplicates, originals = thinning.over_limit(1, rejections.kept, _codes(rows["fingerprint"]), -_text_length(rows))
+    rejections.reject(duplicates, "exact duplicate", "of " + ids[originals])
+    captions = _captions(rows, rejections, Prompt(config.prompt))
 
-    clustered = fate.alive
+    captioned = rejections.kept
     cluster = np.arange(len(rows))
     hashes = rows["phash"].to_numpy()
-    cluster[clustered] = clustered[near_duplicates.clusters(hashes[clustered], near_duplicates.RADIUS)]
+    cluster[captioned] = captioned[near_duplicates.clusters(hashes[captioned], near_duplicates.RADIUS)]
     contributor, group = _strings(rows["contributor"], "contributor "), _strings(rows["group"], "group ")
-    owner = _first_known(contributor, group, cluster, ids)
-    lot = np.array([int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) for name in ids], np.uint64)
-    pictures = Pictures(ids, captions["caption"], hashes, cluster, owner, lot, embeddings)
+    owner = _first_name(contributor, group, cluster, ids)
+    priority = np.array([int.from_bytes(hashlib.sha256(id.encode()).digest()[:8]) for id in ids], np.uint64)
+    columns = thinning.Columns(ids, captions["caption"], hashes, cluster, owner, priority, embeddings)
     for step in steps(config.subsample):
-        fate.reject(*pictures.surplus(step, fate.alive))
-    side = _sides(fate, _first_known(group, contributor, cluster, ids), cluster, config.gallery)
+        rejections.reject(*columns.surplus(step, rejections.kept))
+    split_of_row = _split(rejections, _first_name(group, contributor, cluster, ids), cluster, config.gallery)
 
     digests = pa.array([manifest.digest(shard) for shard in shards], pa.string())
     index = {
         "id": rows["id"],
         "shard": digests.take(rows["shard"]),
         "row": rows["row"],
-        "split": pa.array(side, pa.string()),
+        "split": pa.array(split_of_row, pa.string()),
         **{name: captions[name] for name in ("caption", "texts", "title")},
         **{name: rows[name] for name in ("description", "tags", "contributor", "licence")},
         "cluster": pa.array(cluster, pa.int64()),
     }
-    _write(pa.table(index), fate.stage == "", out / "index.parquet")
-    rejected = {name: pa.array(column, pa.string()) for name, column in vars(fate).items()}
-    _write(pa.table({"id": rows["id"], **rejected}), fate.stage != "", out / "rejected.parquet")
-    card = {"prompt": config.prompt, **_card(rows, fate, captions, side, cluster[clustered])}
+    _write(pa.table(index), rejections.stage == "", out / "index.parquet")
+    rejected = {name: pa.array(column, pa.string()) for name, column in vars(rejections).items()}
+    _write(pa.table({"id": rows["id"], **rejected}), rejections.stage != "", out / "rejected.parquet")
+    card = {"prompt": config.prompt, **_card(rows, rejections, captions, split_of_row, cluster[captioned])}
     (out / "card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _read(shards: list[Path]) -> pa.Table:
-    """The metadata of all *shards* in order of id, with ``shard`` (its place in *shards*) and ``row`` within it."""
+    """The metadata of all *shards* in order of id, with ``shard`` (its position in *shards*) and ``row`` within it."""
     tables = []
     for number, shard in enumerate(tqdm(shards, "shards", delay=2, leave=False)):
         table = read_rows(shard, _COLUMNS)
@@ -123,84 +124,86 @@ def _read(shards: list[Path]) -> pa.Table:
         raise DataError("no shards to curate: expected at least one")
     rows = pa.concat_tables(tables)
     rows = rows.take(pc.sort_indices(rows["id"])).combine_chunks()
-    twice = pc.equal(rows["id"][1:], rows["id"][:-1])
-    if pc.any(twice).as_py():
-        name = rows["id"][pc.index(twice, True).as_py()]
-        raise DataError(f"id {name.as_py()!r} comes twice: curate takes the shards of one catalogue, each once")
+    repeated = pc.equal(rows["id"][1:], rows["id"][:-1])
+    if pc.any(repeated).as_py():
+        id = rows["id"][pc.index(repeated, True).as_py()]
+        raise DataError(f"id {id.as_py()!r} comes twice: curate takes the shards of one catalogue, each once")
     return rows
 
 
-def _length_of_texts(rows: pa.Table) -> np.ndarray:
+def _text_length(rows: pa.Table) -> np.ndarray:
+    """Characters of title, description and tags of every row, int64 (n,)."""
     columns = (rows["title"], rows["description"], pc.binary_join(rows["tags"], ""))
     return sum(pc.utf8_length(column).to_numpy().astype(np.int64) for column in columns)
 
 
-def _captions(rows: pa.Table, fate: _Fate, prompt: Prompt) -> pa.Table:
-    """Title, its repair, caption and texts of every row alive, null for the others; rejects those without a caption."""
-    alive = fate.stage == ""
+def _captions(rows: pa.Table, rejections: _Rejections, prompt: Prompt) -> pa.Table:
+    """Title, its repair, caption and texts of every row kept, null for the others; rejects the rows without a caption."""
+    is_kept = rejections.stage == ""
     code = _codes(rows["title"])
-    shared_by = np.bincount(code[alive], minlength=len(rows))[code]
+    title_count = np.bincount(code[is_kept], minlength=len(rows))[code]
     columns = ("title", "image", "contributor", "description", "tags")
     batches, start = [], 0
     for batch in tqdm(rows.select(columns).to_batches(_BATCH), "captions", delay=2, leave=False):
         part = slice(start, start + len(batch))
-        values = zip(alive[part].tolist(), shared_by[part].tolist(), *(batch[name].to_pylist() for name in columns), strict=True)
-        found = [_caption(prompt, *row) if is_alive else (None,) * len(_CAPTIONS) for is_alive, *row in values]
-        made = [pa.array(column, kind) for column, kind in zip(zip(*found, strict=True), _CAPTIONS.types, strict=True)]
-        batches.append(pa.RecordBatch.from_arrays(made, schema=_CAPTIONS))
+        values = zip(is_kept[part].tolist(), title_count[part].tolist(), *(batch[name].to_pylist() for name in columns), strict=True)
+        captions = [_caption(prompt, *row) if kept else (None,) * len(_CAPTIONS) for kept, *row in values]
+        arrays = [pa.array(column, type) for column, type in zip(zip(*captions, strict=True), _CAPTIONS.types, strict=True)]
+        batches.append(pa.RecordBatch.from_arrays(arrays, schema=_CAPTIONS))
         start += len(batch)
-    captions = pa.Table.from_batches(batches, _CAPTIONS)
-    fate.reject(np.flatnonzero(pc.equal(captions["caption"], "").fill_null(False).to_numpy()), "no text")
-    return captions
+    table = pa.Table.from_batches(batches, _CAPTIONS)
+    is_empty = pc.equal(table["caption"], "").fill_null(False).to_numpy()
+    rejections.reject(np.flatnonzero(is_empty), "no text")
+    return table
 
 
-def _caption(prompt: Prompt, shared_by: int, title: str, image: str, contributor: str, description: str, tags: list[str]) -> tuple:
-    title, repair = caption_title(title, image, shared_by, contributor)
-    said = texts({"title": title, "description": description, "tags": tags}, prompt)
-    return title, repair, said[0] if said else "", said
+def _caption(prompt: Prompt, title_count: int, title: str, image: str, contributor: str, description: str, tags: list[str]) -> tuple:
+    title, repair = caption_title(title, image, title_count, contributor)
+    all_texts = texts({"title": title, "description": description, "tags": tags}, prompt)
+    return title, repair, all_texts[0] if all_texts else "", all_texts
 
 
-def _sides(fate: _Fate, group: np.ndarray, cluster: np.ndarray, gallery: int) -> np.ndarray:
-    """The side of every row alive, ``""`` for the others; rejects what a held-out group cannot bring to its gallery."""
-    alive = fate.alive
-    code = pd.factorize(group[alive])[0]
-    # Only a picture whose near duplicates are all of its own group may be held out: no side can then leak into another.
-    least, most = (np.full(len(group), start) for start in (len(group), -1))
-    np.minimum.at(least, cluster[alive], code)
-    np.maximum.at(most, cluster[alive], code)
-    alone = (least == most)[cluster[alive]]
-    side = np.full(len(group), LEFT_OUT, object)
+def _split(rejections: _Rejections, group: np.ndarray, cluster: np.ndarray, gallery: int) -> np.ndarray:
+    """The split of every row kept, ``LEFT_OUT`` for the others; rejects rows of a held-out group that its gallery cannot take."""
+    kept = rejections.kept
+    code = pd.factorize(group[kept])[0]
+    # Only a picture whose near duplicates are all of its own group may be held out: no split can then leak into another.
+    smallest_code, largest_code = np.full(len(group), len(group)), np.full(len(group), -1)
+    np.minimum.at(smallest_code, cluster[kept], code)
+    np.maximum.at(largest_code, cluster[kept], code)
+    may_be_held_out = (smallest_code == largest_code)[cluster[kept]]
+    split_of_row = np.full(len(group), LEFT_OUT, object)
     try:
-        side[alive] = split(group[alive], gallery, alone)
+        split_of_row[kept] = split(group[kept], gallery, may_be_held_out)
     except DataError as error:
-        counts = ", ".join(f"{n} {reason}" for stage in fate.stages() for reason, n in stage["rejected"].items())
+        counts = ", ".join(f"{n} {reason}" for stage in rejections.stages() for reason, n in stage["rejected"].items())
         raise DataError(f"{error}. Rows read: {len(group)}; rejected before the split: {counts or 'none'}") from None
-    left_out = side[alive] == LEFT_OUT
-    for mask, reason in ((~alone, "near duplicate in another group"), (alone, "gallery full")):
-        rejected = alive[left_out & mask]
-        fate.reject(rejected, reason, group[rejected])
-    return side
+    left_out = split_of_row[kept] == LEFT_OUT
+    for mask, reason in ((~may_be_held_out, "near duplicate in another group"), (may_be_held_out, "gallery full")):
+        rejected = kept[left_out & mask]
+        rejections.reject(rejected, reason, group[rejected])
+    return split_of_row
 
 
-def _card(rows: pa.Table, fate: _Fate, captions: pa.Table, side: np.ndarray, cluster: np.ndarray) -> dict[str, Any]:
-    """The data card: what was read, what was kept and what it is made of."""
-    kept = fate.stage == ""
+def _card(rows: pa.Table, rejections: _Rejections, captions: pa.Table, split_of_row: np.ndarray, cluster: np.ndarray) -> dict[str, Any]:
+    """The data card: counts of rows read, kept and rejected, and of licences, contributors, clusters and captions."""
+    is_kept = rejections.stage == ""
     contributors = _strings(rows["contributor"])
-    known = {name: n for name, n in _counts(contributors[kept]).items() if name}
+    named = {name: n for name, n in _counts(contributors[is_kept]).items() if name}
     repairs = np.concatenate([_strings(pc.list_flatten(rows["repairs"])), _strings(pc.drop_null(captions["repair"]))])
     pictures_of_cluster = np.unique(cluster, return_counts=True)[1]
-    pictures_of_caption = np.bincount(pc.rank(captions["caption"].filter(kept), tiebreaker="dense").to_numpy())[1:]
-    texts_of_picture = pc.list_value_length(captions["texts"]).filter(kept).to_numpy()
+    pictures_of_caption = np.bincount(pc.rank(captions["caption"].filter(is_kept), tiebreaker="dense").to_numpy())[1:]
+    texts_of_picture = pc.list_value_length(captions["texts"]).filter(is_kept).to_numpy()
     return {
         "read": len(rows),
-        "kept": {name: int(np.count_nonzero(side[kept] == name)) for name in (TRAIN, VAL, TEST)},
-        "stages": fate.stages(),
+        "kept": {name: int(np.count_nonzero(split_of_row[is_kept] == name)) for name in (TRAIN, VAL, TEST)},
+        "stages": rejections.stages(),
         "repairs": {name: n for name, n in _counts(repairs).items() if name},
-        "licences": _counts(_strings(rows["licence"])[kept]),
+        "licences": _counts(_strings(rows["licence"])[is_kept]),
         "contributors": {
             "read": len(set(contributors) - {""}),
-            "kept": len(known),
-            "largest": [[name, known[name]] for name in sorted(known, key=lambda name: (-known[name], name))[:10]],
+            "kept": len(named),
+            "largest": [[name, named[name]] for name in sorted(named, key=lambda name: (-named[name], name))[:10]],
         },
         "clusters": {
             "pictures": len(cluster),
@@ -215,12 +218,12 @@ def _card(rows: pa.Table, fate: _Fate, captions: pa.Table, side: np.ndarray, clu
     }
 
 
-def _first_known(first: np.ndarray, second: np.ndarray, cluster: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """For every row the name that is not empty, else that of its near-duplicate cluster."""
-    known = np.where(first != "", first, second)
-    unknown = np.flatnonzero(known == "")
-    known[unknown] = "cluster of " + ids[cluster[unknown]]
-    return known
+def _first_name(first: np.ndarray, second: np.ndarray, cluster: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """For every row the *first* name, else the *second*, else a name for its near-duplicate cluster."""
+    name = np.where(first != "", first, second)
+    unnamed = np.flatnonzero(name == "")
+    name[unnamed] = "cluster of " + ids[cluster[unnamed]]
+    return name
 
 
 def _strings(column: pa.ChunkedArray | pa.Array, prefix: str = "") -> np.ndarray:

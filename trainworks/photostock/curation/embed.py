@@ -1,4 +1,4 @@
-"""Embeddings of a shard's pictures by the untouched image tower: what visual clusters are made of."""
+"""Embeddings of a shard's pictures by the untouched image tower, for visual clusters."""
 
 from io import BytesIO
 from pathlib import Path
@@ -29,9 +29,9 @@ def embed(start: Path, shard: Path, image: str, out: Path) -> None:
         image: preprocessing, as for training; its square must be the one the towers were built for.
         out: folder to write to.
     """
-    tower = towers.read(start)
+    untouched = towers.read(start)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, preprocessing = tower.model.eval().to(device), Preprocessing(image)
+    model, preprocessing = untouched.model.eval().to(device), Preprocessing(image)
     with (
         open_pictures(shard) as source,
         torch.inference_mode(),
@@ -43,7 +43,7 @@ def embed(start: Path, shard: Path, image: str, out: Path) -> None:
             kept = batch.filter(batch["pixels"].is_valid())
             if len(kept):
                 pixels = np.stack([preprocessing.apply(Image.open(BytesIO(data))) for data in kept["pixels"].to_pylist()])
-                images = torch.from_numpy(normalise(pixels, tower.mean, tower.std)).to(device)
+                images = torch.from_numpy(normalise(pixels, untouched.mean, untouched.std)).to(device)
                 embeddings = torch.nn.functional.normalize(model.encode_image(images).float(), dim=1)
                 column = pa.array(list(embeddings.half().cpu().numpy()), SCHEMA.field("embedding").type)
                 writer.write_table(pa.table([kept["id"], column], SCHEMA))

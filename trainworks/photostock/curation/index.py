@@ -1,4 +1,4 @@
-"""The curated dataset as its readers find it: rows of a split, their prompt, and their stored pictures; no torch."""
+"""Reading a curated dataset: the rows of a split, the prompt, and the stored pictures; without torch."""
 
 import json
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from trainworks.storage import manifest
 
 def rows(dataset: Path, split: str) -> pd.DataFrame:
     """The rows of one *split* (train, val or test) in order of id."""
-    rows = pq.read_table(dataset / "index.parquet", filters=[("split", "=", split)]).to_pandas()
-    return rows.sort_values("id", ignore_index=True)
+    table = pq.read_table(dataset / "index.parquet", filters=[("split", "=", split)]).to_pandas()
+    return table.sort_values("id", ignore_index=True)
 
 
 def prompt(dataset: Path) -> Prompt:
@@ -25,16 +25,16 @@ def prompt(dataset: Path) -> Prompt:
 
 
 def pictures(rows: pd.DataFrame, shards: list[Path]) -> Iterator[tuple[int, bytes]]:
-    """Each row's position and its stored picture (JPEG bytes), shard by shard; of others, no picture is fetched.
+    """Each row's position and its stored picture (JPEG bytes), shard by shard; shards that no row names are not fetched.
 
     Raises:
         DataError: the dataset names a shard that is not among *shards*.
     """
-    where = {manifest.digest(shard): shard for shard in shards}
-    for shard, members in rows.groupby("shard"):
-        if shard not in where:
+    folder_of = {manifest.digest(shard): shard for shard in shards}
+    for digest, members in rows.groupby("shard"):
+        if digest not in folder_of:
             raise DataError(
-                f"the dataset names shard {str(shard)[:12]}…, which is not among the {len(shards)} given; curate again from these shards"
+                f"the dataset names shard {str(digest)[:12]}…, which is not among the {len(shards)} given; curate again from these shards"
             )
-        for place, picture in stored_pictures(where[str(shard)], members["row"].tolist()):
-            yield members.index[place], picture
+        for position, jpeg in stored_pictures(folder_of[str(digest)], members["row"].tolist()):
+            yield members.index[position], jpeg

@@ -20,8 +20,8 @@ def clusters(hashes: np.ndarray, radius: int) -> np.ndarray:
     in two blocks are compared (Manku, Jain & Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007).
     Time is near-linear while hashes are spread, memory linear always.
 
-    A hash of only zeros or only ones is that of a picture without any structure and says nothing about another:
-    such a row is a cluster of its own and joins nothing.
+    A hash of only zeros or only ones is that of a picture without any structure, and such
+    pictures need not be alike: the row is a cluster of its own and joins nothing.
 
     Args:
         hashes: uint64 (n,).
@@ -31,17 +31,17 @@ def clusters(hashes: np.ndarray, radius: int) -> np.ndarray:
         int64 (n,): the smallest row of the cluster.
     """
     cluster = np.arange(len(hashes), dtype=np.int64)
-    telling = np.flatnonzero(~np.isin(hashes, np.array(_UNINFORMATIVE, np.uint64)))
-    distinct, first, inverse = np.unique(hashes[telling], return_index=True, return_inverse=True)
+    informative = np.flatnonzero(~np.isin(hashes, np.array(_UNINFORMATIVE, np.uint64)))
+    distinct, first, inverse = np.unique(hashes[informative], return_index=True, return_inverse=True)
     component = _components(distinct, radius)
     smallest = np.full(len(distinct), len(hashes), np.int64)
     np.minimum.at(smallest, component, first)
-    cluster[telling] = telling[smallest[component][inverse]]
+    cluster[informative] = informative[smallest[component][inverse]]
     return cluster
 
 
 def leaders(hashes: np.ndarray, cluster: np.ndarray, priority: np.ndarray, radius: int) -> np.ndarray:
-    """Of every hash the one that stands for it: a chain of near duplicates may end in another picture, its leader is near.
+    """For every hash its leader, a hash within *radius*: the two ends of a chain of near duplicates may be unlike, a leader is not.
 
     In each cluster the row of least priority leads all rows within *radius* of it, then the least of the rest leads, and so on
     (leader clustering: Hartigan, "Clustering Algorithms", 1975, chapter 3). Time is linear but for clusters with many leaders.
@@ -71,11 +71,11 @@ def leaders(hashes: np.ndarray, cluster: np.ndarray, priority: np.ndarray, radiu
 def _components(hashes: np.ndarray, radius: int) -> np.ndarray:
     """The component of every one of these distinct hashes, as its smallest row."""
 
-    def near(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        return np.bitwise_count(hashes[one] ^ hashes[other]) <= radius
+    def near(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        return np.bitwise_count(hashes[rows] ^ hashes[others]) <= radius
 
     component = np.arange(len(hashes))
     blocks = [sum(1 << int(bit) for bit in block) for block in np.array_split(np.arange(BITS), radius + 2)]
-    for one, other in combinations(blocks, 2):
-        component = join(component, hashes & np.uint64(one | other), near)
+    for first, second in combinations(blocks, 2):
+        component = join(component, hashes & np.uint64(first | second), near)
     return component

@@ -12,17 +12,18 @@ from tqdm import tqdm
 from trainworks.photostock.curation.components import join
 
 _BANDS, _ROWS = 40, 4
-_AT_ONCE = 4
-"""Bands in memory: shingles are made anew for each so many, which costs little beside them."""
+_BANDS_IN_MEMORY = 4
+"""Shingles are made anew for each so many bands, which costs little beside the bands."""
 
 _BATCH = 20_000
+"""Texts whose shingles are in memory at a time."""
 
 
 def clusters(texts: pa.Array, share: float) -> np.ndarray:
     """The cluster of every text: connected components of "an edit distance of at most *share* of the longer text".
 
     Edits are insertions, deletions and substitutions of characters (Levenshtein); case does not count. No two texts
-    are joined that are not within *share*. Which are compared is chosen by MinHash over three-letter shingles (A.
+    are joined that are not within *share*. The pairs compared are chosen by MinHash over three-letter shingles (A.
     Broder, "On the resemblance and containment of documents", 1997), 40 bands of 4, hence in near-linear time. Of 6,769
     captions and copies with as many random edits as *share* allows, it compares 99.7 % at 0.1, 89 % at 0.15 and 61 % at
     0.2 where the edits are scattered; where they are in one place, as a number or a word is, 99.9 % at each.
@@ -41,12 +42,12 @@ def clusters(texts: pa.Array, share: float) -> np.ndarray:
     del encoded  # of a million captions, a second copy
     pa.default_memory_pool().release_unused()
 
-    def near(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        longer, shorter = np.maximum(length[one], length[other]), np.minimum(length[one], length[other])
-        found = longer - shorter <= share * longer
-        one, other = distinct[one[found]], distinct[other[found]]
-        found[found] = cpdist(one, other, scorer=Levenshtein.normalized_distance, score_cutoff=share, dtype=np.float64) <= share
-        return found
+    def near(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+        longer = np.maximum(length[rows], length[others])
+        is_near = np.abs(length[rows] - length[others]) <= share * longer  # else the lengths alone differ by too much
+        left, right = distinct[rows[is_near]], distinct[others[is_near]]
+        is_near[is_near] = cpdist(left, right, scorer=Levenshtein.normalized_distance, score_cutoff=share, dtype=np.float64) <= share
+        return is_near
 
     component = np.arange(len(distinct))
     for key in tqdm(_band_keys(distinct), "similar texts", _BANDS, delay=2, leave=False):
@@ -58,9 +59,9 @@ def clusters(texts: pa.Array, share: float) -> np.ndarray:
 
 
 def _band_keys(texts: np.ndarray) -> Iterator[np.ndarray]:
-    """Of every band the keys, uint64 (n,): two texts of Jaccard similarity J have equal ones with probability J to the power of 4."""
-    for first in range(0, _BANDS, _AT_ONCE):
-        yield from _keys(texts, _FACTORS[first : first + _AT_ONCE])
+    """Of every band the keys, uint64 (n,): two texts of Jaccard similarity J have equal ones with probability J⁴."""
+    for first in range(0, _BANDS, _BANDS_IN_MEMORY):
+        yield from _keys(texts, _FACTORS[first : first + _BANDS_IN_MEMORY])
 
 
 def _keys(texts: np.ndarray, bands: np.ndarray) -> np.ndarray:
@@ -68,7 +69,7 @@ def _keys(texts: np.ndarray, bands: np.ndarray) -> np.ndarray:
     keys = np.zeros((len(bands), len(texts)), np.uint64)
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]
-        # Two zeros around every text make shingles of its ends, and keep those of two texts apart.
+        # Two zeros around every text make shingles of its ends, and separate the shingles of neighbouring texts.
         letters = np.frombuffer("\0\0".join(["", *batch, ""]).encode("utf-32-le"), np.uint32).astype(np.uint64)
         shingles = _mixed((letters[:-2] << np.uint64(42)) ^ (letters[1:-1] << np.uint64(21)) ^ letters[2:])
         starts = np.cumsum([0, *(len(text) + 2 for text in batch[:-1])])

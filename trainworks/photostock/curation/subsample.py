@@ -6,7 +6,7 @@ from trainworks.errors import LanguageError
 from trainworks.grammar import Call, calls
 
 MOST_EDITS = 0.2
-"""Largest share of edits between similar texts: beyond it two short captions share words, not a meaning."""
+"""Largest share of edits between similar texts: above it two short captions share words but not their meaning."""
 
 _DUPLICATES = ("near_duplicates", "similar_texts")
 _CAPS = ("contributor", "visual_cluster")
@@ -31,29 +31,29 @@ class Step:
 def steps(text: str) -> list[Step]:
     """Parse ``near_duplicates(1) > similar_texts(3, 0.1) > contributor(300)``; an empty text has no steps.
 
-    Each step, at most once, works on what those before it left:
+    Each step, at most once, works on the pictures that the steps before it kept:
         ``near_duplicates(n)``      at most n pictures whose perceptual hashes differ in a few bits from that of one of them
         ``similar_texts(n, share)`` at most n pictures whose captions chain together by that share of edits
         ``contributor(n)``          at most n pictures of a contributor
-        ``visual_cluster(n, k)``    at most n pictures of each of k clusters by look; without k, the root of the number of pictures
+        ``visual_cluster(n, k)``    at most n pictures of each of k clusters of embeddings; without k, the root of the number of pictures
 
-    Duplicates go before caps: a cap full of duplicates that then go would be half empty.
+    Duplicates go before caps: else a cap would count duplicates that are removed after it.
 
     Raises:
         LanguageError: an unknown, repeated or misplaced step, or wrong arguments.
     """
-    found: dict[str, Step] = {}
+    parsed: dict[str, Step] = {}
     for call in calls("subsample", text, _TAKES) if text.strip() else ():
-        if call.name in found:
+        if call.name in parsed:
             raise LanguageError("subsample", text, call.position, f"{call.name} comes twice; say it once, with the smaller number")
-        if call.name in _DUPLICATES and (before := next((name for name in found if name in _CAPS), "")):
+        if call.name in _DUPLICATES and (before := next((name for name in parsed if name in _CAPS), "")):
             raise LanguageError("subsample", text, call.position, f"{call.name} comes after {before}; remove duplicates before caps")
-        found[call.name] = _step(text, call)
-    return list(found.values())
+        parsed[call.name] = _step(text, call)
+    return list(parsed.values())
 
 
-def wants_embeddings(text: str) -> bool:
-    """Whether a step of *text* looks at embeddings of the pictures."""
+def needs_embeddings(text: str) -> bool:
+    """Whether a step of *text* needs image embeddings."""
     return any(step.name == "visual_cluster" for step in steps(text))
 
 

@@ -1,4 +1,4 @@
-"""What each step of ``subsample`` has no room for."""
+"""The rows that each step of ``subsample`` rejects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What thinning looks at: n pictures, alive or not.
+class Columns:
+    """The columns that thinning reads, of all n rows, kept or not.
 
     Attributes:
         ids: strings (n,).
-        captions: strings (n,), null where a picture is not alive.
+        captions: strings (n,), null in rows that are not kept.
         hashes: uint64 (n,), perceptual.
         cluster: int64 (n,), the near-duplicate cluster.
-        owner: strings (n,), the contributor or who stands for one.
-        lot: uint64 (n,): of each cluster the lowest stay, so a new picture displaces one at most.
+        owner: strings (n,), the contributor, or the name that is counted instead.
+        priority: uint64 (n,), from the id's hash: of each cluster the lowest stay, so a new picture displaces one at most.
         embeddings: folders with an ``embeddings.parquet``.
     """
 
@@ -38,41 +38,41 @@ class Pictures:
     hashes: np.ndarray
     cluster: np.ndarray
     owner: np.ndarray
-    lot: np.ndarray
+    priority: np.ndarray
     embeddings: Sequence[Path]
 
-    def surplus(self, step: Step, alive: np.ndarray) -> tuple[np.ndarray, str, np.ndarray]:
-        """The rows of *alive* that *step* has no room for, the reason, and the detail of each."""
-        key = self._key(step, alive)
-        rows, first = beyond(step.limit, alive, key, self.lot)
+    def surplus(self, step: Step, kept: np.ndarray) -> tuple[np.ndarray, str, np.ndarray]:
+        """The rows of *kept* that are over the limit of *step*, the reason, and the detail of each."""
+        key = self._key(step, kept)
+        surplus, first = over_limit(step.limit, kept, key, self.priority)
         if step.name == "contributor":
-            return rows, REASONS[step.name], self.owner[rows]
-        return rows, REASONS[step.name], "of " + self.ids[first]
+            return surplus, REASONS[step.name], self.owner[surplus]
+        return surplus, REASONS[step.name], "of " + self.ids[first]
 
-    def _key(self, step: Step, alive: np.ndarray) -> np.ndarray:
-        """For every row the cluster that *step* counts in; anything for rows that are not *alive*."""
+    def _key(self, step: Step, kept: np.ndarray) -> np.ndarray:
+        """For every row the cluster to which *step* applies its limit; of no meaning for rows that are not *kept*."""
         if step.name == "contributor":
             return self.owner
         key = np.zeros(len(self.ids), np.int64)
         if step.name == "near_duplicates":
-            key[alive] = near_duplicates.leaders(self.hashes[alive], self.cluster[alive], self.lot[alive], near_duplicates.RADIUS)
+            key[kept] = near_duplicates.leaders(self.hashes[kept], self.cluster[kept], self.priority[kept], near_duplicates.RADIUS)
         elif step.name == "similar_texts":
-            key[alive] = similar_texts.clusters(self.captions.take(alive).combine_chunks(), step.share)
+            key[kept] = similar_texts.clusters(self.captions.take(kept).combine_chunks(), step.share)
         else:
             from trainworks.photostock.curation import visual_clusters  # scikit-learn takes a second to import
 
-            key[alive] = visual_clusters.clusters(pa.array(self.ids[alive], pa.string()), self.lot[alive], self.embeddings, step.k)
+            key[kept] = visual_clusters.clusters(pa.array(self.ids[kept], pa.string()), self.priority[kept], self.embeddings, step.k)
         return key
 
 
-def beyond(limit: int, alive: np.ndarray, key: np.ndarray, priority: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of the rows *alive*, those that are not among the *limit* of least *priority* with their *key*, and the first that is.
+def over_limit(limit: int, kept: np.ndarray, key: np.ndarray, priority: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the rows *kept*, those that are not among the *limit* rows of lowest *priority* with the same *key*.
 
-    Rows of equal priority come in order.
+    Beside each, the row of lowest priority with its key. Of equal priorities the first row counts as lower.
     """
-    code = pd.factorize(key[alive])[0]
-    order = np.lexsort((priority[alive], code))
+    code = pd.factorize(key[kept])[0]
+    order = np.lexsort((priority[kept], code))
     starts = np.flatnonzero(np.diff(code[order], prepend=-1))
     first = np.repeat(starts, np.diff(starts, append=len(order)))
     surplus = np.arange(len(order)) - first >= limit
-    return alive[order[surplus]], alive[order[first[surplus]]]
+    return kept[order[surplus]], kept[order[first[surplus]]]

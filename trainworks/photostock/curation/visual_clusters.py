@@ -1,4 +1,4 @@
-"""Visual clusters: pictures that the untouched image tower finds alike, by k-means."""
+"""Visual clusters: pictures whose embeddings by the untouched image tower are close, by k-means."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,20 +14,20 @@ from tqdm import tqdm
 from trainworks.errors import DataError
 
 _PER_CLUSTER = 100
-"""Pictures per cluster that the centres are learnt from; more move them no further and cost memory."""
+"""Pictures per cluster that the centres are learnt from; more hardly move them and cost memory."""
 
 _BATCH = 10_000
 
 
-def clusters(ids: pa.Array, lot: np.ndarray, embeddings: Sequence[Path], k: int = 0) -> np.ndarray:
+def clusters(ids: pa.Array, priority: np.ndarray, embeddings: Sequence[Path], k: int = 0) -> np.ndarray:
     """The cluster of every picture, by mini-batch k-means on L2-normalised embeddings.
 
-    Centres are learnt from the pictures of lowest *lot* (D. Sculley, "Web-scale k-means clustering", WWW 2010), then
+    Centres are learnt from the pictures of lowest *priority* (D. Sculley, "Web-scale k-means clustering", WWW 2010), then
     embeddings are read once more, in batches: memory holds the sample and no more. Time is linear in n · k.
 
     Args:
         ids: strings (n,), the pictures' ids.
-        lot: (n,), which come first into the sample.
+        priority: (n,), the lowest are in the sample.
         embeddings: folders with an ``embeddings.parquet`` (see ``embed``), in any order.
         k: number of clusters; 0 is the root of n.
 
@@ -38,28 +38,28 @@ def clusters(ids: pa.Array, lot: np.ndarray, embeddings: Sequence[Path], k: int 
         DataError: there are no embeddings, or a picture has none.
     """
     files = [folder / "embeddings.parquet" for folder in embeddings]
-    there = [file for file in files if file.is_file()]
-    if not files or there != files:
+    existing = [file for file in files if file.is_file()]
+    if not files or existing != files:
         raise DataError(
-            f"visual_cluster needs embeddings of every shard, found {len(there)} for {len(files)} shards; run the stage embed first"
+            f"visual_cluster needs embeddings of every shard, found {len(existing)} for {len(files)} shards; run the stage embed first"
         )
     k = min(k or round(math.sqrt(len(ids))), len(ids))
-    place = np.full(len(ids), -1)
-    chosen = np.argsort(lot, kind="stable")[: _PER_CLUSTER * k]
-    place[chosen] = np.arange(len(chosen))
-    sample, seen = None, np.zeros(len(ids), bool)
+    sample_rows = np.argsort(priority, kind="stable")[: _PER_CLUSTER * k]
+    position_in_sample = np.full(len(ids), -1)
+    position_in_sample[sample_rows] = np.arange(len(sample_rows))
+    sample, has_embedding = None, np.zeros(len(ids), bool)
     for rows, values in _batches(files, ids):
-        seen[rows] = True
-        wanted = place[rows] >= 0
-        sample = np.empty((len(chosen), values.shape[1]), np.float32) if sample is None else sample
-        sample[place[rows[wanted]]] = values[wanted]
-    if not seen.all():
-        raise DataError(f"picture {ids[int(np.argmin(seen))].as_py()!r} has no embedding: give the embeddings of every shard")
+        has_embedding[rows] = True
+        in_sample = position_in_sample[rows] >= 0
+        sample = np.empty((len(sample_rows), values.shape[1]), np.float32) if sample is None else sample
+        sample[position_in_sample[rows[in_sample]]] = values[in_sample]
+    if not has_embedding.all():
+        raise DataError(f"picture {ids[int(np.argmin(has_embedding))].as_py()!r} has no embedding: give the embeddings of every shard")
     cluster = np.zeros(len(ids), np.int32)
     if k > 1:
-        centres = MiniBatchKMeans(k, batch_size=max(1024, 4 * k), n_init=1, random_state=0).fit(sample)
+        kmeans = MiniBatchKMeans(k, batch_size=max(1024, 4 * k), n_init=1, random_state=0).fit(sample)
         for rows, values in _batches(files, ids):
-            cluster[rows] = centres.predict(values)
+            cluster[rows] = kmeans.predict(values)
     return cluster
 
 

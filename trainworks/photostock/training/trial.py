@@ -7,21 +7,21 @@ from pathlib import Path
 from trainworks.photostock.curation import subsample
 from trainworks.photostock.curation.knobs import DataConfig
 
-SEES = ("backbone", "weights", "image", "seed")
-"""Knobs that decide how the untouched tower sees a picture."""
+EMBEDDING_KNOBS = ("backbone", "weights", "image", "seed")
+"""Knobs that change what the untouched tower makes of a picture."""
 
 
 def check(varied: Collection[str], data: DataConfig) -> None:
     """Refuse to vary what would change the pictures that trials are compared on.
 
     Raises:
-        ValueError: curation looks at embeddings, and the knobs *varied* change them.
+        ValueError: curation needs embeddings, and the knobs *varied* change them.
     """
-    own = [name for name in SEES if name in varied]
-    if own and subsample.wants_embeddings(data.subsample):
+    changed = [name for name in EMBEDDING_KNOBS if name in varied]
+    if changed and subsample.needs_embeddings(data.subsample):
         raise ValueError(
-            f"data.subsample = {data.subsample!r}: keeps pictures by how they look to the untouched backbone, so trials of different "
-            f"{' or '.join(own)} would be measured on different pictures; take {' and '.join(own)} out of the space or that step out"
+            f"data.subsample = {data.subsample!r}: keeps pictures by the untouched backbone's embeddings, so trials of different "
+            f"{' or '.join(changed)} would be measured on different pictures; take {' and '.join(changed)} out of the space, or that step out"
         )
 
 
