@@ -58,14 +58,14 @@ def short(sentencepiece, tmp_path_factory):
         config = open_clip.get_model_config(backbone)
         if config is None:
             return backbone
-        seen, read = config["vision_cfg"], config["text_cfg"]
-        read["layers"] = 2
-        if isinstance(seen.get("layers"), int):
-            seen["layers"] = 2
-        if seen.get("timm_model_name") == "eva02_base_patch16_clip_224":
-            seen["timm_model_name"] = "eva02_tiny_patch14_224"
-        if "hf_tokenizer_name" in config["text_cfg"]:
-            config["text_cfg"]["hf_tokenizer_name"] = str(sentencepiece)
+        image_config, text_config = config["vision_cfg"], config["text_cfg"]
+        text_config["layers"] = 2
+        if isinstance(image_config.get("layers"), int):
+            image_config["layers"] = 2
+        if image_config.get("timm_model_name") == "eva02_base_patch16_clip_224":
+            image_config["timm_model_name"] = "eva02_tiny_patch14_224"
+        if "hf_tokenizer_name" in text_config:
+            text_config["hf_tokenizer_name"] = str(sentencepiece)
         path = tmp_path_factory.mktemp("architecture") / f"{backbone}-short.json"
         path.write_text(json.dumps(config))
         open_clip.add_model_config(path)
@@ -101,16 +101,16 @@ def test_a_family_learns_a_step_and_ships(backbone, size, short, tmp_path):
     towers.save(model, checkpoint)
 
     export(checkpoint, "{title}. {tags}", image, encoders)
-    for found in json.loads((encoders / "parity.json").read_text()).values():
-        assert found["max_abs"] <= 1e-5
-        assert found["batches"] == [1, 2, 3, 8]
+    for parity in json.loads((encoders / "parity.json").read_text()).values():
+        assert parity["max_abs"] <= 1e-5
+        assert parity["batches"] == [1, 2, 3, 8]
     manifest.write(encoders)
     served = Encoders.load(encoders)
     assert (served.inference["mean"], served.inference["std"]) == (list(model.mean), list(model.std))
     model.model.eval()
     with torch.no_grad():
-        for found, right in zip((served.images(pictures), served.texts(TEXTS)), encode(model, pixels), strict=True):
-            assert np.abs(found - right.numpy()).max() <= 1e-5
+        for onnx_embeddings, torch_embeddings in zip((served.images(pictures), served.texts(TEXTS)), encode(model, pixels), strict=True):
+            assert np.abs(onnx_embeddings - torch_embeddings.numpy()).max() <= 1e-5
 
 
 def test_tokens_of_a_hugging_face_tokenizer_equal_open_clips(short):
@@ -134,7 +134,7 @@ def test_a_checkpoint_file_comes_back_as_it_was(suffix, tmp_path):
 
 
 def test_a_published_checkpoint_is_resampled_to_the_pictures(tmp_path):
-    """timm's EVA02, saved at its 224 pixels and loaded for 32: the positions of open_clip's own way, and all other tensors as they were."""
+    """timm's EVA02, saved at its 224 pixels and loaded for 32: positions as open_clip resamples them, all other tensors unchanged."""
     source = towers.load("EVA02-B-16", "random", 224, seed=1)
     torch.save(source.model.state_dict(), tmp_path / "eva.pt")
     loaded = towers.load("EVA02-B-16", str(tmp_path / "eva.pt"), 32, seed=2).model.state_dict()
@@ -148,6 +148,6 @@ def test_a_published_checkpoint_is_resampled_to_the_pictures(tmp_path):
     [("MobileCLIP2-S0", 0.0, 1.0), ("PE-Core-T-16-384", 0.5, 0.5), ("ViT-B-32", 0.48145466, 0.26862954)],
 )
 def test_pictures_are_normalised_as_the_family_was_trained(backbone, mean, std):
-    """A checkpoint file says nothing of it; open_clip alone would give every family OpenAI's constants."""
+    """A checkpoint file does not hold mean and std; open_clip alone would give every family OpenAI's."""
     model = towers.build(backbone, 64)
     assert (model.mean[0], model.std[0]) == (mean, std)

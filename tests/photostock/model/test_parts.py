@@ -1,4 +1,4 @@
-"""Tower, block, depth and norms of a parameter are found in every architecture."""
+"""Tower, block, depth and norms of a parameter are recognised in every architecture."""
 
 import warnings
 
@@ -60,15 +60,15 @@ def test_heads_have_one_name_in_every_architecture(name, shown):
 )
 def test_depth_counts_the_blocks_up_to_the_head(architecture, depths):
     """0 is the last block and what follows it; the stem is one further than the first block."""
-    found = by_name(architecture)
-    assert {name: found[f"image.{name}"].depth for name in depths} == depths
+    place_of = by_name(architecture)
+    assert {name: place_of[f"image.{name}"].depth for name in depths} == depths
 
 
 def test_the_token_embedding_is_stem_though_registered_last():
     """CLIP registers it behind the text blocks, and the final norm behind it."""
-    found = by_name("vit")
-    assert {found[f"text.{name}"].depth for name in ("token_embedding.weight", "positional_embedding")} == {2}
-    assert found["text.ln_final.weight"].depth == 0 and found["text.ln_final.weight"].block == "text.transformer.resblocks.1"
+    place_of = by_name("vit")
+    assert {place_of[f"text.{name}"].depth for name in ("token_embedding.weight", "positional_embedding")} == {2}
+    assert place_of["text.ln_final.weight"].depth == 0 and place_of["text.ln_final.weight"].block == "text.transformer.resblocks.1"
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_the_token_embedding_is_stem_though_registered_last():
         ("convnext", "trunk.stages.0.blocks.0.norm.weight", "trunk.stages.0.blocks.0.gamma"),
     ],
 )
-def test_norms_are_found_by_their_type(architecture, norm, other):
+def test_norms_are_recognised_by_their_type(architecture, norm, other):
     """Layer norm and batch norm, whatever they are called; other vectors are not norms."""
-    found = by_name(architecture)
-    assert found[f"image.{norm}"].norm and not found[f"image.{other}"].norm
-    assert found[f"image.{norm}"].names == (f"image.{norm}", "image.norms")
+    place_of = by_name(architecture)
+    assert place_of[f"image.{norm}"].is_norm and not place_of[f"image.{other}"].is_norm
+    assert place_of[f"image.{norm}"].names == (f"image.{norm}", "image.norms")

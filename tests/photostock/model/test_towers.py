@@ -49,14 +49,14 @@ def test_training_normalises_as_serving_does(count, size, seed):
     """The same planes from the same bytes, each channel by its own constants; in memory channels stay last."""
     pixels = np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
     mean, std = (0.48, 0.45, 0.4), (0.26, 0.27, 0.3)
-    found = towers.normalise(torch.from_numpy(pixels), torch.tensor(mean), torch.tensor(std))
-    np.testing.assert_allclose(found.numpy(), normalise(pixels, mean, std), atol=1e-6)
-    assert found.is_contiguous(memory_format=torch.channels_last)
+    planes = towers.normalise(torch.from_numpy(pixels), torch.tensor(mean), torch.tensor(std))
+    np.testing.assert_allclose(planes.numpy(), normalise(pixels, mean, std), atol=1e-6)
+    assert planes.is_contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
 def test_the_offline_towers_agree_before_any_training():
-    """Joined by the names of ImageNet's classes, most of nine words find their own drawing, where chance finds one."""
+    """Joined by the names of ImageNet's classes, most of nine words rank their own drawing first; at random, one would."""
     words = ["rooster", "ladybug", "water tower", "pretzel", "sombrero", "mitten", "acorn", "french horn", "soccer ball"]
     rows = pd.read_json(SAMPLE / "catalogue.jsonl", lines=True)
     files = [rows[rows["title"].str.lower() == word]["image"].iloc[0] for word in words]
@@ -97,7 +97,7 @@ def test_a_local_checkpoint_of_any_architecture_loads(tmp_path):
     ],
 )
 def test_weights_that_cannot_be_had_are_named(backbone, weights, says):
-    """Each message says what was asked for and what there is."""
+    """Each message says what was requested and what is available."""
     with pytest.raises(WeightsError, match=says):
         towers.load(backbone, weights, 64, seed=1)
 

@@ -12,15 +12,15 @@ from trainworks.photostock.model.trim import encode_text
 pytestmark = pytest.mark.filterwarnings("ignore")  # open_clip's and timm's own
 
 CONTEXT, END = 12, 49
-"""Columns of a row of ids, and the end-of-text token: the highest id, which is what argmax pooling looks for."""
+"""Columns of a row of ids, and the end-of-text token: the highest id, which argmax pooling takes."""
 
 
 def toy(kind: type, **text: object) -> torch.nn.Module:
     """A CLIP of a few thousand weights whose text tower is set by *text*."""
     torch.manual_seed(1)
-    seen = CLIPVisionCfg(layers=1, width=32, head_width=16, patch_size=16, image_size=32)
-    read = CLIPTextCfg(context_length=CONTEXT, vocab_size=END + 1, width=32, heads=2, layers=2, eos_id=END, **text)
-    model = kind(8, seen, read)
+    image_config = CLIPVisionCfg(layers=1, width=32, head_width=16, patch_size=16, image_size=32)
+    text_config = CLIPTextCfg(context_length=CONTEXT, vocab_size=END + 1, width=32, heads=2, layers=2, eos_id=END, **text)
+    model = kind(8, image_config, text_config)
     for value in model.parameters():  # some start at 0 and would hide a mistake
         torch.nn.init.normal_(value, std=0.3)
     return model
@@ -35,42 +35,42 @@ def rows(lengths: list[int]) -> torch.Tensor:
     return ids
 
 
-def answers(model, found) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """The embeddings *found* by *model*, and the gradient of a function of them for every parameter."""
+def with_gradients(model, embeddings) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The *embeddings* by *model*, and the gradient of a function of them for every parameter."""
     model.zero_grad()
-    (found * torch.linspace(-1, 1, found.numel()).view_as(found)).sum().backward()
-    return found.detach(), [torch.zeros(()) if p.grad is None else p.grad.clone() for p in model.parameters()]
+    (embeddings * torch.linspace(-1, 1, embeddings.numel()).view_as(embeddings)).sum().backward()
+    return embeddings.detach(), [torch.zeros(()) if p.grad is None else p.grad.clone() for p in model.parameters()]
 
 
 def columns(model, ids) -> list[int]:
-    """How many columns of *ids* the transformer works on, part by part of the batch."""
-    seen = []
+    """How many columns of *ids* the transformer gets, for each part of the batch."""
+    lengths = []
     layers = model.transformer if isinstance(model, CLIP) else model.text.transformer
-    handle = layers.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))
+    handle = layers.register_forward_hook(lambda module, args, out: lengths.append(args[0].shape[1]))
     encode_text(model, ids)
     handle.remove()
-    return seen
+    return lengths
 
 
 TRIMMED = [(kind, {"pool_type": pool}) for kind in (CLIP, CustomTextCLIP) for pool in ("argmax", "eos")]
-WHOLE = [
+UNTRIMMED = [
     *((kind, {"no_causal_mask": True}) for kind in (CLIP, CustomTextCLIP)),
     *((kind, {"pool_type": "last"}) for kind in (CLIP, CustomTextCLIP)),
     (CustomTextCLIP, {"embed_cls": True}),
 ]
 
 
-@pytest.mark.parametrize(("kind", "text"), TRIMMED + WHOLE)
+@pytest.mark.parametrize(("kind", "text"), TRIMMED + UNTRIMMED)
 @given(lengths=st.lists(st.integers(0, CONTEXT - 1), min_size=1, max_size=40), normalize=st.booleans())
 @settings(max_examples=8)
 def test_trimming_changes_neither_embeddings_nor_gradients(kind, text, lengths, normalize):
     """Whatever the tower and the texts, up to a context that is full."""
     model, ids = toy(kind, **text), rows(lengths)
-    trimmed, gradients = answers(model, encode_text(model, ids, normalize=normalize))
-    whole, expected = answers(model, model.encode_text(ids, normalize=normalize))
-    assert torch.allclose(trimmed, whole, rtol=1e-5, atol=1e-5)
-    for found, right in zip(gradients, expected, strict=True):
-        assert torch.allclose(found, right, rtol=1e-4, atol=1e-5)
+    trimmed, gradients = with_gradients(model, encode_text(model, ids, normalize=normalize))
+    untrimmed, expected = with_gradients(model, model.encode_text(ids, normalize=normalize))
+    assert torch.allclose(trimmed, untrimmed, rtol=1e-5, atol=1e-5)
+    for gradient, reference in zip(gradients, expected, strict=True):
+        assert torch.allclose(gradient, reference, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "text"), TRIMMED)
@@ -80,19 +80,19 @@ def test_a_causal_tower_reads_no_further_than_the_longest_text(kind, text):
     assert columns(toy(kind, **text), rows([9, 2] * 32)) == [3, 10]
 
 
-@pytest.mark.parametrize(("kind", "text"), WHOLE[:4])
+@pytest.mark.parametrize(("kind", "text"), UNTRIMMED[:4])
 def test_a_tower_that_reads_padding_gets_all_of_it(kind, text):
-    """SigLIP pools its last column, MobileCLIP2 looks both ways."""
+    """SigLIP pools its last column, MobileCLIP2 attends in both directions."""
     assert columns(toy(kind, **text), rows([2, 4])) == [CONTEXT]
 
 
 def test_masked_padding_is_trimmed_behind_the_last_word():
-    """MiniLM masks padding; a padding token that stands inside a text does not shorten the text."""
+    """MiniLM masks padding; a padding token inside a text does not shorten the text."""
     model = towers.load("lite0-minilm", "random", 64, seed=1)
     model.model.eval()
     ids = torch.tensor([encoding.ids for encoding in model.tokenizer.encode_batch(["a red [PAD] [PAD] car", "apple"])])
-    seen = []
-    model.model.text.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))
+    lengths = []
+    model.model.text.register_forward_hook(lambda module, args, out: lengths.append(args[0].shape[1]))
     with torch.no_grad():
         assert torch.allclose(encode_text(model.model, ids), model.model.encode_text(ids, normalize=True), atol=1e-6)
-    assert seen == [7, model.context_length]
+    assert lengths == [7, model.context_length]

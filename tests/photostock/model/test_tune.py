@@ -127,7 +127,7 @@ def test_what_does_not_parse_is_refused_with_its_position(text, position, says):
     ],
 )
 def test_what_does_not_fit_the_model_is_refused_with_its_position(text, position, says):
-    """A rule that names nothing, never decides, leaves a parameter open or asks for what is not there."""
+    """A rule that names nothing, never decides, leaves a parameter open or needs what the model lacks."""
     model = clip()
     with pytest.raises(LanguageError, match=says) as error:
         tune.adapt(model, text, epochs=3)
@@ -173,7 +173,7 @@ def test_layer_wise_decay_has_a_row_per_block():
 
 
 def test_adapters_have_a_row_of_their_own():
-    """What they belong to is frozen; rank, parameters (rank × (in + out) for each matrix) and rate are told."""
+    """The adapted weights are frozen; the table has rank, parameters (rank × (in + out) for each matrix) and rate."""
     model = clip()
     text = "text=0.5*lora(2)@2, *=1"
     tune.adapt(model, text, epochs=2)

@@ -1,4 +1,4 @@
-"""Checkpoint files: found, fetched once from S3, and known by their content."""
+"""Checkpoint files: located, fetched once from S3, and identified by their content."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_a_changed_checkpoint_has_another_digest(bucket, tmp_path):
 
 
 def test_a_checkpoint_that_is_not_there_is_named(bucket):
-    """HEAD cannot tell a missing bucket from a missing object, so the message names both."""
+    """HEAD gives one answer for a missing bucket and a missing object, so the message names both."""
     with pytest.raises(WeightsError, match=r"no checkpoint s3://.*there is no such object"):
         weights.local(f"{bucket}/model.pt")
     with pytest.raises(WeightsError, match="no-such-bucket"):

@@ -10,44 +10,45 @@ from torch import nn
 
 
 def layers(model: nn.Module) -> dict[str, str]:
-    """Weight → layer, by name, of what adapters can sit on: linear layers, and whole :class:`torch.nn.MultiheadAttention`.
+    """Weight → layer, by name, of all layers that can have an adapter: linear layers and :class:`torch.nn.MultiheadAttention`.
 
     A layer inside a MultiheadAttention is left out: its ``forward`` is never called.
     """
-    found: dict[str, str] = {}
-    whole: tuple[str, ...] = ()
+    layer_of_weight: dict[str, str] = {}
+    attentions: tuple[str, ...] = ()
     for path, module in model.named_modules():
         if isinstance(module, nn.MultiheadAttention):
-            whole += (f"{path}.",)
+            attentions += (f"{path}.",)
             if module.in_proj_weight is not None:  # None where queries, keys and values differ in size
-                found[f"{path}.in_proj_weight"] = path
-        elif isinstance(module, nn.Linear) and not path.startswith(whole):
-            found[f"{path}.weight"] = path
-    return found
+                layer_of_weight[f"{path}.in_proj_weight"] = path
+        elif isinstance(module, nn.Linear) and not path.startswith(attentions):
+            layer_of_weight[f"{path}.weight"] = path
+    return layer_of_weight
 
 
 def inject(model: nn.Module, ranks: Mapping[str, int]) -> None:
-    """Put an adapter of that rank on every layer named in *ranks*, in place; it adds nothing until it has learned (B is 0).
+    """Put an adapter of that rank on every layer named in *ranks*, in place; it changes nothing before the first step (B is 0).
 
     The adapted weight is W + BA: the paper's α/r is 1, so the learning rate alone sets the pace.
     Every parameter but the adapters is left with ``requires_grad = False``. Around a MultiheadAttention peft adds BA before
     and subtracts it after every forward pass: W stays but for rounding, 3e-7 after 1000 steps with weights up to 0.1.
     """
-    # peft takes a plain name for the end of a name; an anchored pattern keeps the text tower's blocks apart from the image tower's.
-    anchored = {f"^{re.escape(layer)}": rank for layer, rank in ranks.items()}
-    inject_adapter_in_model(
-        LoraConfig(target_modules="|".join(map(re.escape, ranks)), rank_pattern=anchored, alpha_pattern=anchored, bias="none"), model
+    # peft matches a plain name with the end of any name: anchored, a pattern for a text block does not match an image block.
+    ranks_by_pattern = {f"^{re.escape(layer)}": rank for layer, rank in ranks.items()}
+    config = LoraConfig(
+        target_modules="|".join(map(re.escape, ranks)), rank_pattern=ranks_by_pattern, alpha_pattern=ranks_by_pattern, bias="none"
     )
+    inject_adapter_in_model(config, model)
 
 
 def merge(model: nn.Module) -> None:
     """Replace every adapted layer of *model* by the plain layer with weight W + BA."""
-    whole: tuple[str, ...] = ()
+    attentions: tuple[str, ...] = ()
     for path, module in [(path, module) for path, module in model.named_modules() if isinstance(module, LoraLayer)]:
-        if path.startswith(whole):
+        if path.startswith(attentions):
             continue  # the output layer of an attention, merged with it
         if isinstance(module, AdaptedAttention):
-            whole += (f"{path}.",)
+            attentions += (f"{path}.",)
             plain: nn.Module = module.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
         else:
             module.merge()

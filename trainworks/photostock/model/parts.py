@@ -1,4 +1,4 @@
-"""Where a parameter sits: its tower, its block and how far that is from the head, whatever the architecture calls them."""
+"""Where a parameter sits: its tower, its block and that block's distance from the head, in any architecture."""
 
 import re
 from collections.abc import Iterator
@@ -31,8 +31,8 @@ class Place:
     part: str
     block: str
     depth: int
-    norm: bool
-    adapter: bool
+    is_norm: bool
+    is_adapter: bool
 
     @property
     def tower(self) -> str:
@@ -41,11 +41,11 @@ class Place:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a pattern can call it."""
-        return (self.name, f"{self.tower}.norms") if self.norm else (self.name,)
+        """The names that patterns are matched with."""
+        return (self.name, f"{self.tower}.norms") if self.is_norm else (self.name,)
 
-    def known_as(self) -> Iterator[str]:
-        """Patterns that name it, with ``*`` only for the tower."""
+    def patterns(self) -> Iterator[str]:
+        """The patterns that name it or what it is part of, with ``*`` for the tower at most."""
         names = [*self.names, f"{self.tower}.last({self.depth + 1})"] if self.block else self.names
         for name in names:
             pieces = name.split(".")
@@ -79,37 +79,38 @@ def places(model: Any) -> dict[str, Place]:
         if "Norm" in type(module).__name__
         for name, _ in module.named_parameters(recurse=False)
     }
-    shown = {name: readable(_plain(name, names)) for name in names}
-    blocks = _blocks(list(shown.values()))
-    count = {tower: len({block for block in blocks.values() if block.startswith(f"{tower}.")}) for tower in TOWERS}
-    seen: dict[str, list[str]] = {tower: [] for tower in TOWERS}
-    found = {}
-    for name, full in shown.items():
-        pieces, block = full.split("."), blocks[full]
+    readable_names = {name: readable(_plain(name, names)) for name in names}
+    block_of = _blocks(list(readable_names.values()))
+    count = {tower: len({block for block in block_of.values() if block.startswith(f"{tower}.")}) for tower in TOWERS}
+    seen: dict[str, list[str]] = {tower: [] for tower in TOWERS}  # blocks so far, in their order
+    place_of = {}
+    for name, readable_name in readable_names.items():
+        pieces, block = readable_name.split("."), block_of[readable_name]
         part = ".".join(pieces[: 2 if pieces[1:2] == ["head"] else 1])
         depth = 0
         if part in TOWERS and count[part]:
             if block and block not in seen[part]:
                 seen[part].append(block)
-            elif not block and len(seen[part]) == count[part] and "embed" not in full:
+            elif not block and len(seen[part]) == count[part] and "embed" not in readable_name:
                 block = seen[part][-1]
             depth = count[part] - 1 - seen[part].index(block) if block else count[part]
-        found[name] = Place(full, part, block, depth, name in norms, ".lora_" in name)
-    return found
+        place_of[name] = Place(readable_name, part, block, depth, name in norms, ".lora_" in name)
+    return place_of
 
 
-def _blocks(shown: list[str]) -> dict[str, str]:
-    """Readable name → its block, or ""; a stage's downsampling opens the stage's first block."""
-    found = {}
-    for name in shown:
+def _blocks(readable_names: list[str]) -> dict[str, str]:
+    """Readable name → its block, or ""; a stage's downsampling counts to the stage's first block."""
+    block_of = {}
+    for name in readable_names:
         match = None if ".head." in name else _BLOCK.search(name)
-        found[name] = name[: match.end()] if match else ""
-    finest = sorted(set(found.values()))
-    return {name: block and next((finer for finer in finest if finer.startswith(f"{block}.")), block) for name, block in found.items()}
+        block_of[name] = name[: match.end()] if match else ""
+    blocks = sorted(set(block_of.values()) - {""})
+    first_within = {stage: next((block for block in blocks if block.startswith(f"{stage}.")), stage) for stage in blocks}
+    return {name: first_within.get(block, "") for name, block in block_of.items()}
 
 
 def _plain(name: str, names: list[str]) -> str:
-    """*name* without what peft puts into it; the weight's name for an adapter."""
+    """*name* without the parts that peft adds; for an adapter, the name of the weight it adapts."""
     layer, is_adapter, _ = name.partition(".lora_")
     plain = layer.replace(".base_layer", "")
     if not is_adapter:

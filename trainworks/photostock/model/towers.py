@@ -25,12 +25,12 @@ PRETRAINED, RANDOM = "pretrained", "random"
 EMBEDDING_SIZE, CONTEXT_LENGTH = 384, 32
 
 HEAD_NORM = 3.0
-"""Frobenius norm of lite0-minilm's image head: at 1 to 3 a learning rate of 1e-3 moves it well, at 20 it hardly moves."""
+"""Frobenius norm of lite0-minilm's image head: at 1 to 3 a learning rate of 1e-3 suits it, at 20 it hardly changes."""
 
 
 @dataclass(frozen=True)
 class Towers:
-    """A pair of towers with what it takes to feed them.
+    """A pair of towers, with the tokenizer and constants that make their inputs.
 
     ``model`` has ``encode_image`` (pixels (n, 3, size, size) float32) and ``encode_text``
     (ids (n, context_length) int64), both to (n, embedding size), and a ``logit_scale``.
@@ -52,7 +52,7 @@ def load(backbone: str, weights: str, size: int, seed: int) -> Towers:
     s3:// checkpoint file. Random weights follow *seed*.
 
     Raises:
-        WeightsError: no such backbone, or the weights cannot be had or do not fit.
+        WeightsError: no such backbone, or the weights cannot be loaded or do not fit.
     """
     torch.manual_seed(seed)
     is_file = checkpoints.is_file(weights)
@@ -73,7 +73,7 @@ def build(backbone: str, size: int) -> Towers:
     """The architecture of *backbone* with random weights.
 
     Raises:
-        WeightsError: there is no such backbone, or its parts live on a hub that cannot be reached.
+        WeightsError: there is no such backbone, or its parts are on a hub that cannot be reached.
     """
     if backbone == LITE0_MINILM:
         return _lite0_minilm(size)
@@ -102,8 +102,8 @@ def read(folder: Path) -> Towers:
 def normalise(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """uint8 (B, size, size, 3) → float32 (B, 3, size, size): scaled to 0…1, less *mean* (3,), over *std* (3,).
 
-    In memory channels stay last, which convolutions on CPU take half the time for; a whole line of pixels is one row here,
-    because an inner dimension of three cannot be vectorised.
+    The memory layout stays channels-last, with which convolutions on CPU take half the time. The arithmetic runs on lines of
+    pixels, since an inner dimension of three cannot be vectorised.
     """
     count, size, _, channels = pixels.shape
     lines = pixels.reshape(count * size, size * channels).float()
@@ -111,25 +111,28 @@ def normalise(pixels: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> to
     return lines.view(count, size, size, channels).permute(0, 3, 1, 2)
 
 
-def _from_open_clip(backbone: str, size: int, **how: Any) -> Towers:
+def _from_open_clip(backbone: str, size: int, **options: Any) -> Towers:
     try:
-        model = open_clip.create_model(backbone, force_image_size=size, **how)
+        model = open_clip.create_model(backbone, force_image_size=size, **options)
         tokenizer, context_length = open_clip_tokenizer(backbone)
     except Exception as error:  # the hub, the file and the architecture each fail in their own way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{backbone} cannot be had here with image size {size} ({reason}); {_offline_hint()}") from error
-    config = model.visual.preprocess_cfg if "pretrained" in how else model.visual.preprocess_cfg | _published(backbone)  # type: ignore[operator, union-attr]
+    config = model.visual.preprocess_cfg if "pretrained" in options else model.visual.preprocess_cfg | _published_constants(backbone)  # type: ignore[operator, union-attr]
     return Towers(model, tokenizer, backbone, size, tuple(config["mean"]), tuple(config["std"]), context_length)  # type: ignore[arg-type, index]
 
 
-def _published(backbone: str) -> dict[str, tuple[float, ...]]:
+def _published_constants(backbone: str) -> dict[str, tuple[float, ...]]:
     """The ``mean`` and ``std`` that all published checkpoints of *backbone* were trained with; nothing where they differ.
 
     Without a tag open_clip gives every architecture OpenAI's, which MobileCLIP, SigLIP, PE and CLIPA were not trained with.
     """
     tags = [open_clip.get_pretrained_cfg(backbone, tag) for tag in open_clip.list_pretrained_tags_by_model(backbone)]
-    found = {(tuple(tag["mean"]), tuple(tag["std"])) for tag in tags if tag.get("mean")}
-    return dict(zip(("mean", "std"), *found, strict=True)) if len(found) == 1 else {}
+    constants = {(tuple(tag["mean"]), tuple(tag["std"])) for tag in tags if tag.get("mean")}
+    if len(constants) != 1:
+        return {}
+    mean, std = constants.pop()
+    return {"mean": mean, "std": std}
 
 
 def _from_tag(backbone: str, tag: str, size: int) -> Towers:
@@ -214,10 +217,10 @@ def _load_packages(towers: Towers) -> None:
 
 @torch.no_grad()
 def _join_by_class_names(towers: Towers, classifier_CF: torch.Tensor) -> None:
-    """Give the two towers one space before any training: MiniLM's, into which ImageNet's classifier points by its classes' names.
+    """Give the two towers one space before any training: MiniLM's, into which the names of ImageNet's classes map the image tower.
 
-    With W the classifier's C rows and T what MiniLM makes of the C names, both centred, the image head is Tᵀ W: a picture goes where
-    the names of its likely classes are. The linear form of Norouzi et al. 2013 (arXiv 1312.5650), equation 5.
+    With W the classifier's C rows and T MiniLM's embeddings of the C names, both centred, the image head is Tᵀ W: a picture's embedding
+    is near those of the names of its likely classes. The linear form of Norouzi et al. 2013 (arXiv 1312.5650), equation 5.
     """
     model = towers.model.eval()
     model.text.proj.weight.copy_(torch.eye(EMBEDDING_SIZE))

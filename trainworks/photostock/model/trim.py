@@ -1,4 +1,4 @@
-"""Text towers without the padding: where nothing reads it, it costs time and changes nothing."""
+"""Text towers without the padding: where no layer reads it, leaving it out saves time and changes nothing."""
 
 from math import ceil
 from typing import Any
@@ -14,11 +14,11 @@ from torch.nn import Module
 END_POOLS = ("argmax", "eos")
 
 BUCKETS, SMALLEST = 4, 32
-"""Parts of a batch, shortest texts first, and the least in a part. Each is read as far as its own longest, which halves the work."""
+"""Parts of a batch, shortest texts first, and the fewest texts in a part. Each is cut to its own longest text, which halves the work."""
 
 
 def encode_text(model: Any, ids: Tensor, *, normalize: bool = True) -> Tensor:
-    """``model.encode_text(ids, normalize)`` of *ids* (B, L), no text read much further than it goes.
+    """``model.encode_text(ids, normalize)`` of *ids* (B, L), without most of the padding.
 
     Returns embeddings (B, D), equal to the untrimmed but for the last bits of a float.
     """
@@ -27,8 +27,8 @@ def encode_text(model: Any, ids: Tensor, *, normalize: bool = True) -> Tensor:
     encoder, lengths = TextEncoder(model, normalize), _lengths(model, ids).cpu()
     order = lengths.argsort(stable=True)
     parts = order.split(max(SMALLEST, ceil(len(order) / BUCKETS)))
-    found = [encoder(ids[rows.to(ids.device), : int(lengths[rows[-1]])]) for rows in parts]
-    return torch.cat(found)[order.argsort().to(ids.device)]
+    embeddings = [encoder(ids[rows.to(ids.device), : int(lengths[rows[-1]])]) for rows in parts]
+    return torch.cat(embeddings)[order.argsort().to(ids.device)]
 
 
 def ignores_padding(model: Any) -> bool:
@@ -37,7 +37,7 @@ def ignores_padding(model: Any) -> bool:
     Any other tower attends to its padding (SigLIP, MobileCLIP) and must see all of it.
     """
     text: Any = getattr(model, "text", None)
-    # By exact type: a subclass, such as CoCa's, may read its text in another way.
+    # By exact type: a subclass, such as CoCa's, may use its padding.
     if type(model) is CLIP:
         return model.attn_mask is not None and model.text_pool_type in END_POOLS
     if type(model) is CustomTextCLIP and type(text) is TextTransformer:
@@ -50,21 +50,24 @@ class TextEncoder(Module):
 
     def __init__(self, model: Any, normalize: bool = True):
         super().__init__()
-        self.whole, self.cuts = _Whole(model, normalize), ignores_padding(model)
+        self.encode, self.trims = _EncodeText(model, normalize), ignores_padding(model)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """As ``model.encode_text``, which itself refuses what is shorter than its context."""
-        model, length = self.whole.model, ids.shape[1]
-        cut = {}
-        if self.cuts and isinstance(model, CLIP):
-            cut = {"model.attn_mask": model.attn_mask[:length, :length], "model.positional_embedding": model.positional_embedding[:length]}
-        elif self.cuts and isinstance(model.text, TextTransformer):
-            cut = {"model.text.attn_mask": model.text.attn_mask[:length, :length]}  # it cuts its own positions
-        return functional_call(self.whole, cut, (ids,))
+        """As ``model.encode_text``, which itself refuses rows shorter than its context: mask and positions are cut to their length."""
+        model, length = self.encode.model, ids.shape[1]
+        trimmed = {}
+        if self.trims and isinstance(model, CLIP):
+            trimmed = {
+                "model.attn_mask": model.attn_mask[:length, :length],
+                "model.positional_embedding": model.positional_embedding[:length],
+            }
+        elif self.trims and isinstance(model.text, TextTransformer):
+            trimmed = {"model.text.attn_mask": model.text.attn_mask[:length, :length]}  # it trims its own positions
+        return functional_call(self.encode, trimmed, (ids,))
 
 
-class _Whole(Module):
-    """``encode_text`` as a forward, which is all that ``functional_call`` calls."""
+class _EncodeText(Module):
+    """``encode_text`` as a ``forward``, which ``functional_call`` needs."""
 
     def __init__(self, model: Any, normalize: bool):
         super().__init__()
@@ -75,11 +78,11 @@ class _Whole(Module):
 
 
 def _lengths(model: Any, ids: Tensor) -> Tensor:
-    """Columns of every row up to the last token that is read, int64 (B,)."""
+    """Columns of every row up to the last token that changes its embedding, int64 (B,)."""
     text: Any = getattr(model, "text", None)
     if isinstance(text, HFTextEncoder):
-        places = torch.arange(1, ids.shape[1] + 1, device=ids.device)
-        return ((ids != text.config.pad_token_id) * places).amax(1).clamp(min=1)
+        columns = torch.arange(1, ids.shape[1] + 1, device=ids.device)
+        return ((ids != text.config.pad_token_id) * columns).amax(1).clamp(min=1)
     pool, end = (model.text_pool_type, model.text_eos_id) if isinstance(model, CLIP) else (text.pool_type, text.eos_id)
-    pooled = ids if pool == "argmax" else (ids == end).int()  # as open_clip.transformer.text_global_pool finds it
-    return pooled.argmax(1) + 1
+    score = ids if pool == "argmax" else (ids == end).int()  # as open_clip.transformer.text_global_pool finds it
+    return score.argmax(1) + 1

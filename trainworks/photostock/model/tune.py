@@ -54,26 +54,26 @@ class Rule:
             return bool(place.block) and place.depth < self.last and fnmatchcase(place.tower, self.pattern.partition(".last(")[0])
         return any(fnmatchcase(name, pattern) for name in place.names for pattern in (self.pattern, f"{self.pattern}.*"))
 
-    def at(self, place: Place) -> float:
+    def factor_at(self, place: Place) -> float:
         """Factor of the learning rate for the parameter at *place*; 0 is frozen."""
-        return 0.0 if self.lora and not place.adapter else self.factor * self.decay**place.depth
+        return 0.0 if self.lora and not place.is_adapter else self.factor * self.decay**place.depth
 
 
 def rules(text: str, epochs: int | None = None) -> list[Rule]:
-    """Parse ``pattern=speed@epoch, …``; with *epochs*, also refuse what would thaw after the last.
+    """Parse ``pattern=speed@epoch, …``; with *epochs*, also refuse to thaw after the last.
 
     Raises:
-        LanguageError: with the position, what was found and what is allowed.
+        LanguageError: with the position, the text there and what is allowed.
     """
-    found, at = [], 0
+    parsed, position = [], 0
     for piece in text.split(","):
-        found.append(_rule(text, at, piece, epochs))
-        at += len(piece) + 1
-    return found
+        parsed.append(_rule(text, position, piece, epochs))
+        position += len(piece) + 1
+    return parsed
 
 
 def adapt(model: Any, text: str, epochs: int) -> None:
-    """Check *text* against *model* and put in the adapters it asks for, in place; without ``lora`` the model stays as it is.
+    """Check *text* against *model* and insert its ``lora`` adapters, in place; without ``lora`` the model stays as it is.
 
     Raises:
         LanguageError: a rule names or decides nothing, a parameter is named by no rule, a thaw epoch is after the last,
@@ -110,22 +110,24 @@ def groups(model: Any, text: str, learning_rate: float, weight_decay: float) -> 
     table, optimised = [], []
     for group, names in sorted(members.items(), key=lambda item: _order(item[0], *decided[item[1][0]])):
         place, rule = decided[names[0]]
-        factor, chosen = rule.at(place), [parameters[name] for name in names]
+        factor, chosen = rule.factor_at(place), [parameters[name] for name in names]
         row = {"group": group, "parameters": sum(p.numel() for p in chosen), "factor": factor, "learning_rate": factor * learning_rate}
-        table.append({**row, "thaw": rule.thaw if factor else 0, "lora": rule.lora if place.adapter else 0})
+        table.append({**row, "thaw": rule.thaw if factor else 0, "lora": rule.lora if place.is_adapter else 0})
         for parameter in chosen:
             parameter.requires_grad_(False)
+        if not factor:
+            continue
         matrices, vectors = [p for p in chosen if p.ndim > 1], [p for p in chosen if p.ndim <= 1]
-        for suffix, decay, some in (("", weight_decay, matrices), (", no decay", 0.0, vectors)):
-            if factor > 0 and some:
-                settings = {"lr": row["learning_rate"], "weight_decay": decay, "name": group + suffix, "thaw": rule.thaw}
-                optimised.append({"params": some, **settings})
+        for name, decay, params in ((group, weight_decay, matrices), (f"{group}, no decay", 0.0, vectors)):
+            if params:
+                settings = {"lr": row["learning_rate"], "weight_decay": decay, "name": name, "thaw": rule.thaw}
+                optimised.append({"params": params, **settings})
     thaw(optimised, 1)
     return optimised, table
 
 
 def thaw(optimised: Iterable[dict], epoch: int) -> None:
-    """Let the groups learn whose first epoch has come (*epoch* counts from 1); the others cost no backward and AdamW skips them."""
+    """Let the groups learn whose first epoch has come (*epoch* counts from 1); for others no gradient is computed, and AdamW skips them."""
     for group in optimised:
         for parameter in group["params"]:
             parameter.requires_grad_(epoch >= group["thaw"])
@@ -148,11 +150,11 @@ def is_frozen(model: Any, text: str, tower: str) -> bool:
     return all(rule.factor == 0 for place, rule in _decide(model, text).values() if place.part == tower)
 
 
-def _rule(text: str, at: int, piece: str, epochs: int | None) -> Rule:
+def _rule(text: str, start: int, piece: str, epochs: int | None) -> Rule:
     match = _RULE.fullmatch(piece)
     if not match:
-        raise LanguageError("tune", text, at, f"expected pattern=factor such as text.head=1 or text=0.1@2, found {piece.strip()!r}")
-    position = at + match.start("pattern")
+        raise LanguageError("tune", text, start, f"expected pattern=factor such as text.head=1 or text=0.1@2, found {piece.strip()!r}")
+    position = start + match.start("pattern")
     pattern, last = match["pattern"] + (match["last"] or ""), 0
     if match["last"]:
         tower, _, alias = match["pattern"].rpartition(".")
@@ -162,70 +164,69 @@ def _rule(text: str, at: int, piece: str, epochs: int | None) -> Rule:
                 "tune", text, position, f"expected blocks counted from 1 such as image.last(2) or *.last(2), found {pattern!r}"
             )
         last = int(match["last"][1:-1])
-    factor, lora, decay = _speed(text, at + match.start("speed"), match["speed"])
+    factor, lora, decay = _speed(text, start + match.start("speed"), match["speed"])
     thaw = 1
     if match["thaw"] is not None:
+        thaw_start = start + match.start("thaw")
         if not _COUNT.fullmatch(match["thaw"]):
-            raise LanguageError("tune", text, at + match.start("thaw"), f"expected an epoch from 1 on after '@', found {match['thaw']!r}")
+            raise LanguageError("tune", text, thaw_start, f"expected an epoch from 1 on after '@', found {match['thaw']!r}")
         thaw = int(match["thaw"])
         if epochs is not None and thaw > epochs:
-            raise LanguageError("tune", text, at + match.start("thaw"), f"epoch {thaw} never comes: the run has {epochs}")
+            raise LanguageError("tune", text, thaw_start, f"epoch {thaw} never comes: the run has {epochs}")
         if factor == 0:
-            raise LanguageError(
-                "tune", text, at + match.start("thaw"), f"{pattern} is frozen (0), so it has no first epoch; leave out @{thaw}"
-            )
+            raise LanguageError("tune", text, thaw_start, f"{pattern} is frozen (0), so it has no first epoch; leave out @{thaw}")
     return Rule(pattern, factor, position, last, lora, decay, thaw)
 
 
-def _speed(text: str, at: int, speed: str) -> tuple[float, int, float]:
+def _speed(text: str, start: int, speed: str) -> tuple[float, int, float]:
     """Factor, rank (0: none) and decay (1: none)."""
     match = _SPEED.fullmatch(speed)
     if not match:
-        raise LanguageError("tune", text, at, f"expected a factor such as 0.1, lora(8) or 0.5*decay(0.8), found {speed!r}")
+        raise LanguageError("tune", text, start, f"expected a factor such as 0.1, lora(8) or 0.5*decay(0.8), found {speed!r}")
     factor = float(match["alone"] or match["factor"] or 1)
     if not math.isfinite(factor):
-        raise LanguageError("tune", text, at, f"expected a finite factor, found {speed!r}")
+        raise LanguageError("tune", text, start, f"expected a finite factor, found {speed!r}")
     if match["call"] is None:
         return factor, 0, 1.0
-    require("tune", text, at + match.start("call"), match["call"], ["lora", "decay"])
-    argument, where = match["argument"], at + match.start("argument")
+    require("tune", text, start + match.start("call"), match["call"], ["lora", "decay"])
+    argument, position = match["argument"], start + match.start("argument")
     if factor == 0:
-        raise LanguageError("tune", text, at, f"0 freezes: write 0 without {match['call']}")
+        raise LanguageError("tune", text, start, f"0 freezes: write 0 without {match['call']}")
     if match["call"] == "lora":
         if not _COUNT.fullmatch(argument):
-            raise LanguageError("tune", text, where, f"expected a rank from 1 on such as lora(8), found {argument!r}")
+            raise LanguageError("tune", text, position, f"expected a rank from 1 on such as lora(8), found {argument!r}")
         return factor, int(argument), 1.0
     if not re.fullmatch(_NUMBER, argument) or not 0 < float(argument) <= 1:
-        raise LanguageError("tune", text, where, f"expected a number above 0 and at most 1 such as decay(0.8), found {argument!r}")
+        raise LanguageError("tune", text, position, f"expected a number above 0 and at most 1 such as decay(0.8), found {argument!r}")
     return factor, 0, float(argument)
 
 
 def _decide(model: Any, text: str) -> dict[str, tuple[Place, Rule]]:
     """Parameter name → its place and the first rule that matches it."""
-    found, parsed = places(model), rules(text)
-    named = {rule: [name for name, place in found.items() if rule.matches(place)] for rule in parsed}
-    for rule, names in named.items():
+    place_of, parsed = places(model), rules(text)
+    matched = {rule: [name for name, place in place_of.items() if rule.matches(place)] for rule in parsed}
+    for rule, names in matched.items():
         if not names:
-            known = sorted({part for place in found.values() for part in place.known_as()})
-            raise LanguageError("tune", text, rule.position, f"{rule.pattern!r} names no parameter{nearest(rule.pattern, known)}")
-        if rule.decay < 1 and not any(found[name].depth for name in names):
+            patterns = sorted({pattern for place in place_of.values() for pattern in place.patterns()})
+            raise LanguageError("tune", text, rule.position, f"{rule.pattern!r} names no parameter{nearest(rule.pattern, patterns)}")
+        if rule.decay < 1 and not any(place_of[name].depth for name in names):
             raise LanguageError("tune", text, rule.position, f"{rule.pattern!r} names one step, there is nothing to decay over")
-    first = {name: rule for rule in reversed(parsed) for name in named[rule]}
-    for name, place in found.items():
-        if name not in first:
+    first_rule = {name: rule for rule in reversed(parsed) for name in matched[rule]}
+    for name, place in place_of.items():
+        if name not in first_rule:
             raise LanguageError("tune", text, len(text), f"no pattern says how fast {place.name!r} learns; end with *=0 or *=1")
     for rule in parsed:
-        if rule.pattern != "*" and rule not in first.values():
+        if rule.pattern != "*" and rule not in first_rule.values():
             raise LanguageError("tune", text, rule.position, f"rules before {rule.pattern!r} decide all it names; put it before them")
-    return {name: (place, first[name]) for name, place in found.items()}
+    return {name: (place, first_rule[name]) for name, place in place_of.items()}
 
 
 def _ranks(model: Any, text: str, decided: dict[str, tuple[Place, Rule]], layers: dict[str, str]) -> dict[str, int]:
     """Layer name → rank of its adapter: the *layers* (weight → layer) that a lora rule decides, in blocks with attention."""
     attention = tuple(f"{path}." for path, module in model.named_modules() if "Attention" in type(module).__name__)
-    attentive = {place.block for name, (place, _) in decided.items() if place.block and name.startswith(attention)}
+    blocks_with_attention = {place.block for name, (place, _) in decided.items() if place.block and name.startswith(attention)}
     ranks: dict[str, int] = {}
-    adapted = set()
+    adapted = set()  # rules, and (rule, tower), that put an adapter somewhere
     for weight, layer in layers.items():
         place, rule = decided[weight]
         _, output = decided.get(f"{layer}.out_proj.weight", (place, rule))
@@ -233,7 +234,7 @@ def _ranks(model: Any, text: str, decided: dict[str, tuple[Place, Rule]], layers
             raise LanguageError(
                 "tune", text, output.position, f"{output.pattern!r} parts {readable(layer)}, whose lora is one for in and out"
             )
-        if rule.lora and place.block in attentive:
+        if rule.lora and place.block in blocks_with_attention:
             ranks[layer] = rule.lora
             adapted |= {(rule, place.tower), rule}
     for place, rule in decided.values():
@@ -247,7 +248,7 @@ def _label(place: Place, rule: Rule) -> str:
     label = place.part
     if rule.decay < 1 and place.part in TOWERS:
         label = place.block or f"{place.part}.stem"
-    return f"{label} lora({rule.lora})" if place.adapter else label
+    return f"{label} lora({rule.lora})" if place.is_adapter else label
 
 
 def _order(group: str, place: Place, rule: Rule) -> tuple[str, int, str]:

@@ -24,7 +24,7 @@ def open_clip_tokenizer(backbone: str) -> tuple[Tokenizer, int]:
     """The tokenizer of an open_clip architecture and its context length.
 
     Raises:
-        ValueError: the tokenizer cleans its text in a way that cannot be written down here.
+        ValueError: the tokenizer cleans its text in a way that this file format cannot express.
     """
     source = open_clip.get_tokenizer(backbone)
     if isinstance(source, SimpleTokenizer):

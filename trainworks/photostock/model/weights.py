@@ -15,16 +15,16 @@ def local(weights: str) -> Path:
     """The checkpoint file on this machine; one on S3 is fetched once into the artifact root.
 
     Raises:
-        WeightsError: there is no such file.
+        WeightsError: no such file.
         ValueError: the URI has credentials in it.
-        StorageError: S3 does not give it; says what to do.
+        StorageError: S3 does not give it; the message says what to do.
     """
     credentials.refuse("weights", weights)
     path = Path(weights)
     if s3.is_uri(weights):
-        if (found := s3.stat(weights)) is None:
+        if (stat := s3.stat(weights)) is None:
             raise WeightsError(f"no checkpoint {weights}: there is no such object or bucket")
-        path = store.root() / "weights" / found.tag().strip('"') / path.name
+        path = store.root() / "weights" / stat.tag().strip('"') / path.name
         if not path.exists():
             s3.download(weights, path)
     if not path.is_file():
