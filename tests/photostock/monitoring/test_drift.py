@@ -10,14 +10,13 @@ from PIL import Image
 from tests.conftest import COLOURS, SHAPES, draw
 from tests.photostock import toy_encoders
 from trainworks.__main__ import main
-from trainworks.errors import DataError
 from trainworks.photostock.catalogue import catalogue, slices
 from trainworks.photostock.curation import index
 from trainworks.photostock.curation.curate import curate
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.evaluation.queries import kinds_of_query
 from trainworks.photostock.monitoring import profile
-from trainworks.photostock.monitoring.drift import drift, read_queries
+from trainworks.photostock.monitoring.drift import drift
 from trainworks.photostock.preparation.prepare import prepare
 from trainworks.photostock.search import Encoders
 from trainworks.release import bundle, gates, releases
@@ -75,11 +74,11 @@ def made(own, tmp_path_factory):
     asked = {kind: queries.texts for kind, queries in kinds_of_query(test).items()}
     images = serving.images([Image.open(BytesIO(data)) for _, data in sorted(index.pictures(test, [base / "shard"]))])
     texts = {kind: serving.texts(words) for kind, words in asked.items()}
-    told = profile.profile(test, train, [base / "shard"], images, texts, asked)
+    reference = profile.profile(test, train, [base / "shard"], images, texts, asked)
     files = {path.name: path for path in encoders.iterdir()}
     verdict = gates.verdict([gates.Gate("recall", 0.5, 0.4, "R@10")])
     facts = {"config": {"stored_size": 64}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "seconds": {}, "verdict": verdict}
-    bundle.write(base / "bundle", files, {profile.FILE: json.dumps(told)}, facts)
+    bundle.write(base / "bundle", files, {profile.FILE: json.dumps(reference)}, facts)
     return base / "bundle", [text for kind in profile.QUERIES if kind in asked for text in asked[kind]]
 
 
@@ -150,36 +149,9 @@ def test_a_tampered_profile_is_refused(made, own, tmp_path):
     assert main(["photostock", "drift", str(copy), own]) == 2
 
 
-@pytest.mark.parametrize(
-    ("name", "line"),
-    [("q.txt", "red circle\n"), ("q.csv", "red circle,9\n"), ("q.jsonl", '{"query": "red circle"}\n'), ("q.jsonl", '"red circle"\n')],
-)
-def test_a_query_log_is_text_csv_or_jsonl(tmp_path, name, line):
-    """Each query counts as often as it was asked; blank lines do not."""
-    (tmp_path / name).write_text("query,clicks\n" * name.endswith("csv") + line * 40 + "\n")
-    assert read_queries(tmp_path / name) == ["red circle"] * 40
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("q.txt", b"red\n" * 3, "3 queries are too few"),
-        ("q.txt", b"caf\xe9\n" * 40, "not a readable query log"),
-        ("q.csv", b"text\nred\n", "expected a column 'query', found text"),
-        ("q.jsonl", b'"red"\n{"q": 1}\n', "line 2 has no query"),
-        ("q.jsonl", b"red\n", "line 1 is not JSON"),
-    ],
-)
-def test_a_log_that_cannot_be_read_says_where(tmp_path, name, content, message):
-    """Named with its line, what was expected and what came."""
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        read_queries(tmp_path / name)
-
-
 def test_the_profile_names_nobody(made):
     """It counts contributors; who they are, and which pictures they gave, stays in the dataset."""
     text = (made[0] / profile.FILE).read_text()
-    told = json.loads(text)
-    assert told["contributors"]["number"] > 10 and max(told["contributors"]["shares"]) == 0.05
+    contributors = json.loads(text)["contributors"]
+    assert contributors["number"] > 10 and max(contributors["shares"]) == 0.05
     assert ".png" not in text and not any(f'"0 {number}"' in text for number in range(40))
