@@ -33,40 +33,46 @@ def photostock(
         release_to: folder that holds the released versions and the pointer to the current one
         train_on: where a cluster fine-tunes; on a machine of your own, gpu and cpu both take what is there
     """
-    checked = tasks.check(**data, **train, **gate, source=source, release_to=release_to, train_on=train_on)
+    checked = tasks.check(**data, **train, **gate, source=source, release_to=release_to, train_on=train_on).with_overrides(
+        node_name="check"
+    )
     start = tasks.untouched(
         backbone=train["backbone"],
         weights=train["weights"],
         weights_digest=checked.weights_digest,
         image=train["image"],
         seed=train["seed"],
-    )
+    ).with_overrides(node_name="untouched")
 
-    rows = tasks.acquire(source=source)
-    shards = map_task(partial(tasks.prepare, stored_size=data["stored_size"]))(rows=rows)
-    to_embed = tasks.shards_to_embed(shards=shards, needs_embeddings=checked.needs_embeddings)
-    embeddings = map_task(partial(tasks.embed, start=start, image=train["image"]))(shard=to_embed)
-    dataset = tasks.curate(shards=shards, embeddings=embeddings, **data)
+    rows = tasks.acquire(source=source).with_overrides(node_name="acquire")
+    prepare = map_task(partial(tasks.prepare, stored_size=data["stored_size"]))
+    shards = prepare(rows=rows).with_overrides(node_name="prepare")
+    to_embed = tasks.shards_to_embed(shards=shards, needs_embeddings=checked.needs_embeddings).with_overrides(node_name="shards-to-embed")
+    embed = map_task(partial(tasks.embed, start=start, image=train["image"]))
+    embeddings = embed(shard=to_embed).with_overrides(node_name="embed")
+    dataset = tasks.curate(shards=shards, embeddings=embeddings, **data).with_overrides(node_name="curate")
 
     pairs = {"start": start, "dataset": dataset, "shards": shards}
     checkpoint = (
         conditional("train_on")
         .if_(checked.train_on == TrainOn.SAGEMAKER.value)
-        .then(tasks.finetune_on_sagemaker(**pairs, **train))
+        .then(tasks.finetune_on_sagemaker(**pairs, **train).with_overrides(node_name="on-sagemaker"))
         .elif_(checked.train_on == TrainOn.CPU.value)
-        .then(tasks.finetune_on_cpu(**pairs, **train))
+        .then(tasks.finetune_on_cpu(**pairs, **train).with_overrides(node_name="on-cpu"))
         .else_()
-        .then(tasks.finetune(**pairs, **train))
-    )
-    encoders = tasks.export(checkpoint=checkpoint, prompt=data["prompt"], image=train["image"])
-    baseline = tasks.export(checkpoint=start, prompt=data["prompt"], image=train["image"])
-    last = tasks.last_release(encoders=encoders, release_to=release_to)
-    metrics = tasks.evaluate(encoders=encoders, baseline=baseline, dataset=dataset, shards=shards, release=last)
-    behaviour = tasks.behave(encoders=encoders, dataset=dataset, shards=shards)
+        .then(tasks.finetune(**pairs, **train).with_overrides(node_name="on-gpu"))
+    ).with_overrides(node_name="finetune")
+    export = {"prompt": data["prompt"], "image": train["image"]}
+    encoders = tasks.export(checkpoint=checkpoint, **export).with_overrides(node_name="export")
+    baseline = tasks.export(checkpoint=start, **export).with_overrides(node_name="export-untouched")
+    last = tasks.last_release(encoders=encoders, release_to=release_to).with_overrides(node_name="last-release")
+    test = {"encoders": encoders, "dataset": dataset, "shards": shards}
+    metrics = tasks.evaluate(**test, baseline=baseline, release=last).with_overrides(node_name="evaluate")
+    behaviour = tasks.behave(**test).with_overrides(node_name="behave")
 
     run = {"dataset": dataset, "checkpoint": checkpoint, "encoders": encoders, "metrics": metrics, "behaviour": behaviour}
-    report = tasks.report(**run, shards=shards, source=source, **data, **train, **gate)
-    bundle = tasks.package(**run, report=report)
+    report = tasks.report(**run, shards=shards, source=source, **data, **train, **gate).with_overrides(node_name="report")
+    bundle = tasks.package(**run, report=report).with_overrides(node_name="package")
     # A backbone that cannot be had must stop the run before a picture is touched.
     start >> rows
-    return tasks.release(bundle=bundle, release_to=release_to)
+    return tasks.release(bundle=bundle, release_to=release_to).with_overrides(node_name="release")

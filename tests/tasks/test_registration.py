@@ -273,6 +273,13 @@ def test_conditions_compare_text(serialized):
     assert all(case["condition"]["comparison"]["leftValue"]["var"] != "train_on" for case in cases), "an output of check, not the Enum"
 
 
+def test_every_node_has_a_name_that_reads_as_the_pipeline(serialized):
+    """The console shows a node by its id, and flytekit would number them."""
+    nodes = [node["id"] for node in serialized["photostock"]["nodes"]]
+    assert not [name for name in nodes if re.fullmatch(r"n\d+", name)]
+    assert {"check", "prepare", "finetune", "export", "export-untouched", "release"} <= set(nodes)
+
+
 @pytest.mark.parametrize("size", deployment.SIZES)
 def test_a_size_says_what_stages_request(size, monkeypatch):
     """One fact of the deployment; the smallest fits a sandbox on a laptop."""
