@@ -13,11 +13,12 @@ from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.delivery.verdict import verdict
 from trainworks.photostock.facts import PACKAGES
-from trainworks.photostock.report import behaviour_section, data_section, error_section, left_out, results, run_section, search_section
+from trainworks.photostock.report import behaviour_section, data_section, error_section, left_out, results, search_section
 from trainworks.photostock.report.pictures import credits, seen, thumbnails
 from trainworks.photostock.run import Run
 from trainworks.photostock.training import samples
 from trainworks.photostock.training.knobs import TrainConfig
+from trainworks.report import run_section
 from trainworks.report import verdict as gates_table
 from trainworks.report.page import Table, curves, percent, render
 from trainworks.storage import manifest
@@ -80,10 +81,10 @@ def write(run: Run, shards: list[Path], verdict: Mapping[str, Any], ran: Mapping
         flow=data_section.flow(card, run.dataset / "rejected.parquet"),
         counts=data_section.counts(card),
         left_out=out_of_it,
-        ran=run_section.section(ran, _json(run.checkpoint / "groups.json")),
-        changed=_changed(ran, run.dataset, measured.get("release", {})),
-        facts=ran,
-        prices=facts.PRICES,
+        ran=run_section.section(
+            ran, (DataConfig, TrainConfig, GateConfig), manifest.digest(run.dataset), measured.get("release", {}).get("ran", {})
+        ),
+        parameters=results.parameters(_json(run.checkpoint / "groups.json")),
         inference=_json(run.encoders / "inference.json"),
         parity=results.parity(_json(run.encoders / "parity.json")),
         credits=credits([*pictures.values(), *trained_on, *(picture for reason in out_of_it for picture in reason.pictures())]),
@@ -111,11 +112,6 @@ def _tables(measured: Mapping[str, Any]) -> dict[str, Any]:
         "calibration": results.calibration(measured["calibration"]),
         "int8": results.int8(measured["int8"]),
     }
-
-
-def _changed(ran: Mapping[str, Any], dataset: Path, release: Mapping[str, Any]) -> Table | None:
-    """What differs from the last release, if there is one that tells what made it."""
-    return run_section.differences(ran, manifest.digest(dataset), release["ran"]) if release.get("ran", {}).get("config") else None
 
 
 def _learning(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

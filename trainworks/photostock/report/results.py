@@ -114,6 +114,15 @@ def parity(found: Mapping[str, Any]) -> Table:
     return Table("The shipped encoders against the trained model", ["Encoder", "Largest difference", "Batch sizes tried"], rows)
 
 
+def parameters(groups: Sequence[Mapping[str, Any]]) -> Table:
+    """The groups of parameters and how each learnt."""
+    rows = [
+        [g["group"], g["parameters"], g["factor"], g["learning_rate"], g["thaw"] if g["factor"] else None, g["lora"] or None]
+        for g in groups
+    ]
+    return Table("What learns, and how fast", ["Parameters", "Number", "Factor", "Peak learning rate", "From epoch", "LoRA rank"], rows)
+
+
 def _within(summary: Mapping[str, Any], metric: str) -> Quantity:
     """``38.4 (29.0 to 48.0)``, in points of 100."""
     value, low, high = (f"{100 * value:.1f}" for value in (summary[metric], *summary["interval"][metric]))
