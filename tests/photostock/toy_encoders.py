@@ -11,7 +11,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from trainworks.release import bundle, gates
+from tests.release import toy_bundle
+from trainworks.release import gates
 
 SIDE, DIM, LENGTH = 16, 8, 6
 WORDS = ["<pad>", "<unk>", "red", "green", "blue", "circle"]
@@ -67,13 +68,11 @@ def write(folder: Path, int8: bool = True) -> Path:
 def write_bundle(folder: Path, encoders: Path, recall: float = 0.5, trained_on: dict | None = None, **inference) -> Path:
     """A bundle of *encoders*, with *inference* settings changed; its one gate asks for a recall of 0.4."""
     verdict = gates.verdict([gates.Gate("recall", recall, 0.4, "R@10")])
-    facts = {"config": {}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "seconds": {}, "verdict": verdict}
     files = {path.name: path for path in encoders.iterdir() if path.suffix == ".onnx" or path.name == "tokenizer.json"}
     texts = {"inference.json": json.dumps(INFERENCE | inference)}
     if trained_on is not None:
         texts["trained_on.json"] = json.dumps(trained_on)
-    bundle.write(folder, files, texts, facts)
-    return folder
+    return toy_bundle.write(folder, texts, files, pipeline="photostock", verdict=verdict)
 
 
 def _graph(path: Path, given: tuple, output: str, weights: dict, nodes: list) -> None:

@@ -9,19 +9,12 @@ from pathlib import Path
 import pytest
 
 import trainworks
+from tests.release import toy_bundle
 from trainworks.errors import IntegrityError
 from trainworks.release import bundle
 from trainworks.storage import manifest
 
-FACTS = {
-    "config": {"epochs": 3},
-    "commit": "abc",
-    "data": "fingerprint",
-    "packages": {"numpy": "2"},
-    "seed": 1,
-    "seconds": {"finetune": 4.2},
-    "verdict": {"passed": True, "gates": []},
-}
+TEXTS = {"metrics.json": toy_bundle.metrics()}
 
 
 @pytest.fixture
@@ -34,10 +27,10 @@ def model(tmp_path):
 def test_a_bundle_vouches_for_its_files_and_facts(tmp_path, model):
     """Files are copied, texts written in UTF-8, and the manifest verifies."""
     out = tmp_path / "bundle"
-    bundle.write(out, {"deep/model.onnx": model}, {"README.md": "größer"}, FACTS)
+    bundle.write(out, {"deep/model.onnx": model}, TEXTS | {"README.md": "größer"}, toy_bundle.FACTS)
     content = manifest.verify(out)
-    assert set(content["files"]) == {"deep/model.onnx", "README.md"}
-    assert {key: content[key] for key in FACTS} == FACTS
+    assert set(content["files"]) == {"deep/model.onnx", "metrics.json", "README.md"}
+    assert {key: content[key] for key in toy_bundle.FACTS} == toy_bundle.FACTS
     assert datetime.now(UTC) - datetime.fromisoformat(content["created"]) < timedelta(minutes=1)
     assert (out / "README.md").read_bytes() == "größer".encode()
 
@@ -46,16 +39,27 @@ def test_an_unfinished_bundle_is_no_bundle(tmp_path, model):
     """If writing breaks off, there is no manifest, so nobody loads what is there."""
     out = tmp_path / "bundle"
     with pytest.raises(FileNotFoundError):
-        bundle.write(out, {"model.onnx": model, "gone": tmp_path / "gone"}, {}, FACTS)
+        bundle.write(out, {"model.onnx": model, "gone": tmp_path / "gone"}, TEXTS, toy_bundle.FACTS)
     with pytest.raises(IntegrityError, match="incomplete"):
         manifest.verify(out)
 
 
 def test_facts_are_complete_and_known(tmp_path):
     """A bundle without its commit, or with a misspelt fact, is refused before anything is copied."""
-    for facts in ({**FACTS, "comit": "x"}, {key: value for key, value in FACTS.items() if key != "seed"}):
+    for facts in ({**toy_bundle.FACTS, "comit": "x"}, {key: value for key, value in toy_bundle.FACTS.items() if key != "seed"}):
         with pytest.raises(ValueError, match=r"missing or unknown: (comit|seed)"):
-            bundle.write(tmp_path / "bundle", {}, {}, facts)
+            bundle.write(tmp_path / "bundle", {}, TEXTS, facts)
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("metrics", [None, "{}", '{"objective": "error", "scores": []}'])
+def test_a_bundle_says_what_was_reached(tmp_path, metrics):
+    """In scores that others are compared by, in a file or as a text; without them nothing is written."""
+    file = tmp_path / "metrics.json"
+    file.write_text(metrics or "")
+    for files, texts in [({"metrics.json": file}, {}), ({}, {"metrics.json": metrics})] if metrics else [({}, {})]:
+        with pytest.raises(ValueError, match=r"metrics\.json has no|no score of that name"):
+            bundle.write(tmp_path / "bundle", files, texts, toy_bundle.FACTS)
     assert not (tmp_path / "bundle").exists()
 
 
@@ -63,15 +67,15 @@ def test_facts_are_complete_and_known(tmp_path):
 def test_a_name_that_leaves_the_bundle_is_refused(tmp_path, name):
     """So is one that belongs to the manifest."""
     with pytest.raises(ValueError, match="cannot be a file of a bundle"):
-        bundle.write(tmp_path / "bundle", {}, {name: ""}, FACTS)
+        bundle.write(tmp_path / "bundle", {}, TEXTS | {name: ""}, toy_bundle.FACTS)
 
 
 def test_nothing_is_overwritten(tmp_path, model):
     """Neither a file of the folder nor one name by another."""
     with pytest.raises(ValueError, match="empty folder"):
-        bundle.write(tmp_path, {"model.onnx": model}, {}, FACTS)
+        bundle.write(tmp_path, {"model.onnx": model}, TEXTS, toy_bundle.FACTS)
     with pytest.raises(ValueError, match=r"given as file and as text: a\.txt"):
-        bundle.write(tmp_path / "bundle", {"a.txt": model}, {"a.txt": ""}, FACTS)
+        bundle.write(tmp_path / "bundle", {"a.txt": model}, TEXTS | {"a.txt": ""}, toy_bundle.FACTS)
 
 
 def test_the_commit_can_be_stated(monkeypatch):
@@ -87,7 +91,15 @@ def checkout(tmp_path, monkeypatch):
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         monkeypatch.delenv(name, raising=False)
     package = tmp_path / "trainworks"
-    for name in ("__init__.py", "errors.py", "release/__init__.py", "release/bundle.py", "storage/__init__.py", "storage/manifest.py"):
+    for name in (
+        "__init__.py",
+        "errors.py",
+        "release/__init__.py",
+        "release/bundle.py",
+        "release/scores.py",
+        "storage/__init__.py",
+        "storage/manifest.py",
+    ):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_bytes((Path(trainworks.__file__).parent / name).read_bytes())
 

@@ -6,19 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.release import toy_bundle
 from trainworks.__main__ import main
 from trainworks.errors import IntegrityError, ReleaseConflict, ReleaseError
-from trainworks.release import bundle, gates, places, releases
-from trainworks.storage import s3
+from trainworks.release import gates, places, releases
+from trainworks.storage import manifest, s3
 
 
-def make(folder, recall=0.5):
-    """A toy bundle whose one gate asks for a recall of 0.4; its recall is also its content."""
-    verdict = gates.verdict([gates.Gate("recall", recall, 0.4, "R@10")])
-    facts = {"config": {}, "commit": "c0ffee", "data": "d", "packages": {}, "seed": 7, "seconds": {}, "verdict": verdict}
-    metrics = {"finetuned": {"text_to_image": {"R@10": recall, "queries": 10}}}
-    bundle.write(folder, {}, {"model.onnx": str(recall), "metrics.json": json.dumps(metrics)}, facts)
-    return folder
+def make(folder, accuracy=0.5):
+    """A toy bundle whose one gate asks for an accuracy of 0.4; its accuracy is also its content."""
+    texts = {"model.onnx": str(accuracy), "metrics.json": toy_bundle.metrics(accuracy)}
+    return toy_bundle.write(folder, texts, seed=7, verdict=toy_bundle.verdict(accuracy))
 
 
 @dataclass
@@ -45,7 +43,7 @@ class Released:
 @pytest.fixture(params=["folder", "bucket"])
 def released(request, tmp_path):
     to = str(tmp_path / "release") if request.param == "folder" else f"{request.getfixturevalue('bucket')}/release"
-    made = [releases.release(make(tmp_path / str(recall), recall), to).version for recall in (0.5, 0.6, 0.1)]
+    made = [releases.release(make(tmp_path / str(accuracy), accuracy), to).version for accuracy in (0.5, 0.6, 0.1)]
     return Released(to, *made)
 
 
@@ -77,7 +75,7 @@ def test_a_release_after_a_rollback_can_be_rolled_back(released, tmp_path):
 
 def test_a_candidate_is_not_promoted(released):
     """Its gates failed: the answer says which, by how much, and how to override it on the record."""
-    with pytest.raises(ReleaseError, match=r"gate recall failed: R@10 must be at least 0\.4, is 0\.1, 0\.3 off.*'waived'"):
+    with pytest.raises(ReleaseError, match=r"gate accuracy failed: accuracy must be at least 0\.4, is 0\.1, 0\.3 off.*'waived'"):
         releases.promote(released.to, released.poor)
     assert released.current == released.b
 
@@ -125,26 +123,40 @@ def test_a_pointer_moved_meanwhile_is_a_conflict(released, tmp_path, monkeypatch
 
 
 def test_the_list_shows_what_a_decision_needs(released, capsys):
-    """Time, which is current, the verdict, recall, seed and commit of each; and where a rollback would lead."""
+    """Time, which is current, the verdict, objective, seed and commit of each; and where a rollback would lead."""
     released.overwrite(released.a, "metrics.json", b"{}")
     assert main(["release", "list", released.to]) == 0
     _, *rows, _, end = capsys.readouterr().out.splitlines()
     cells = {row.split()[0]: row for row in rows}
     assert set(cells) == {released.a, released.b, released.poor}
-    assert "current" in cells[released.b] and all(word in cells[released.b] for word in ("passed", "0.6", "7", "c0ffee"))
-    assert "failed: recall" in cells[released.poor] and "current" not in cells[released.poor]
+    assert "current" in cells[released.b] and all(word in cells[released.b] for word in ("passed", "accuracy 0.600", "7", "c0ffee"))
+    assert "failed: accuracy" in cells[released.poor] and "current" not in cells[released.poor]
     assert "damaged" in cells[released.a]
     assert end == f"rollback would make {released.a} current"
 
 
 def test_a_waiver_is_seen_in_the_list(tmp_path, capsys):
     """A version that a person let through does not look like one whose gates all held."""
-    verdict = gates.verdict([gates.Gate("recall", 0.1, 0.4, "R@10", waived=True), gates.Gate("gain", 0.2, 0.1, "gain", waived=True)])
-    facts = {"config": {}, "commit": "c", "data": "d", "packages": {}, "seed": 7, "seconds": {}, "verdict": verdict}
-    bundle.write(tmp_path / "let through", {}, {"model.onnx": "weights"}, facts)
+    verdict = gates.verdict([gates.Gate("accuracy", 0.1, 0.4, "accuracy", waived=True), gates.Gate("gain", 0.2, 0.1, "gain", waived=True)])
+    toy_bundle.write(tmp_path / "let through", {"model.onnx": "weights"}, verdict=verdict)
     assert releases.release(tmp_path / "let through", str(tmp_path / "release")).moved
     main(["release", "list", str(tmp_path / "release")])
-    assert "passed, waived: recall " in capsys.readouterr().out
+    assert "passed, waived: accuracy " in capsys.readouterr().out
+
+
+def test_a_version_made_before_scores_is_listed_and_promoted(tmp_path, capsys):
+    """With a dash for what it reached; the house can still roll back to it."""
+    folder, to = tmp_path / "old", str(tmp_path / "release")
+    folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps({"finetuned": {"text_to_image": {"R@10": 0.3}}}))
+    facts = {name: value for name, value in toy_bundle.FACTS.items() if name != "pipeline"}
+    manifest.write(folder, **facts, created="2026-01-31T12:00:00+00:00")
+    old = releases.release(folder, to).version
+    releases.release(make(tmp_path / "new"), to)
+    assert main(["release", "list", to]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(old))
+    assert line.split()[-4:] == ["passed", "–", "1", "c0ffee"]
+    assert main(["release", "promote", to, old]) == 0
 
 
 def test_a_place_without_releases_says_so(tmp_path, capsys):

@@ -1,35 +1,37 @@
-"""Runs are compared from the small files of their bundles: what differs, what was reached, what it cost."""
+"""Runs of any pipeline are compared from the small files of their bundles: what differs, what was reached, what it cost."""
 
 import json
 
 import pytest
 
+from tests.release import toy_bundle
 from trainworks.__main__ import main
 from trainworks.errors import IntegrityError
-from trainworks.release import bundle, compare
+from trainworks.release import compare
+from trainworks.release.scores import Gain, Score, Scores
 from trainworks.storage import manifest, s3
 
 HISTORY = [{"epoch": e, "step": 9 * e, "train_loss": 4.0 - e if e else None, "val_loss": 5.0 - e, "best": e == 1} for e in range(2)]
+ACCURACY = "accuracy (share)"
 
 
-def reached(recall, **more):
-    """What a run reached in one direction."""
-    return {"finetuned": {"text_to_image": {"R@1": 0.1, "R@10": recall, "queries": 100, **more}}}
+def a_run(folder, *scores, history=None, **knobs):
+    """A bundle with a model of four bytes that reached *scores*, the first of which is the objective."""
+    texts = {"model.onnx": "onnx"}
+    if scores:
+        texts["metrics.json"] = json.dumps(Scores(scores[0].name, scores).entries())
+    if history:
+        texts["history.json"] = json.dumps(history)
+    return str(toy_bundle.write(folder, texts, config=knobs))
 
 
-def a_run(folder, metrics=None, history=None, data="same", **knobs):
-    """A bundle with an encoder of four bytes."""
-    facts = {
-        "config": knobs,
-        "commit": "c0ffee",
-        "data": data,
-        "packages": {},
-        "seed": 1,
-        "seconds": {},
-        "verdict": {"passed": True, "gates": []},
-    }
-    texts = {"image_encoder.onnx": "onnx", "metrics.json": json.dumps(metrics or reached(0.3))}
-    bundle.write(folder, {}, texts | ({"history.json": json.dumps(history)} if history else {}), facts)
+def made_before_scores(folder, **metrics):
+    """A bundle as they were before it named its pipeline and its scores."""
+    facts = {name: value for name, value in toy_bundle.FACTS.items() if name != "pipeline"} | {"config": {"epochs": 4}}
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_text("onnx")
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    manifest.write(folder, **facts, created="2026-01-31T12:00:00+00:00")
     return str(folder)
 
 
@@ -47,22 +49,67 @@ def test_only_knobs_that_differ_are_shown(tmp_path):
     assert row(runs, "knob seed") is None and row(runs, "commit") is None
 
 
-def test_metrics_have_intervals(tmp_path):
-    """The interval is the one that was measured, or Wilson's for a recall where none was; the gain is signed."""
-    measured = reached(0.4, MRR=0.2, interval={"R@10": [0.31, 0.49], "MRR": [0.1, 0.3]})
-    measured["paired"] = {"text_to_image": {"R@10": {"difference": -0.05, "interval": [-0.1, 0.02]}}}
-    runs = compare.runs([a_run(tmp_path / "old"), a_run(tmp_path / "new", measured)])
-    assert row(runs, "text to image R@10") == ["0.300 [0.219, 0.396]", "0.400 [0.310, 0.490]"]
-    assert row(runs, "text to image MRR") == ["–", "0.200 [0.100, 0.300]"]
-    assert row(runs, "text to image R@10, gain") == ["–", "-0.050 [-0.100, +0.020]"]
+def test_a_score_has_unit_interval_and_gain(tmp_path):
+    """A run that did not measure it has a dash; small numbers keep their digits."""
+    gain = Gain("the untouched model", -0.05, (-0.1, 0.0002))
+    other = Score("accuracy", 0.5, (0.4, 0.6), "higher", "share", gain=gain), Score("bias", 0.0, (-0.0004, 1234.5), "lower", "pieces")
+    runs = compare.runs([a_run(tmp_path / "a"), a_run(tmp_path / "b", *other)])
+    assert row(runs, ACCURACY) == ["0.500 [0.400, 0.600]"] * 2
+    assert row(runs, f"{ACCURACY}, gain over the untouched model") == ["–", "-0.050 [-0.100, +0.0002]"]
+    assert row(runs, "bias (pieces, lower is better)") == ["–", "0.000 [-0.0004, 1,234.500]"]
 
 
-def test_numbers_from_different_data_carry_a_warning(tmp_path):
-    """A recall on another gallery is another quantity."""
-    runs = compare.runs([a_run(tmp_path / "a"), a_run(tmp_path / "b", data="other")])
-    assert "same data" in compare.terminal(runs) and "same data" in compare.page(runs)
-    assert row(runs, "data") == ["same", "other"]
+@pytest.mark.parametrize(("better", "stars"), [("higher", ["", " ★"]), ("lower", [" ★", ""])])
+def test_the_best_is_marked_by_its_direction(tmp_path, better, stars):
+    """The higher one or the lower one, as the room says; equal ones are not marked."""
+    places = [
+        a_run(tmp_path / name, Score("s", value, (0.0, 1.0), better, ""), Score("t", 1.0, (0.0, 1.0), better, ""))
+        for name, value in (("a", 0.25), ("b", 0.5))
+    ]
+    runs = compare.runs(places)
+    rows = {cells[0].partition(" ")[0]: cells[1:] for cells in compare.table(runs).rows}
+    assert [cell.partition("]")[2] for cell in rows["s"]] == stars
+    assert rows["t"] == ["1.000 [0.000, 1.000]"] * 2
+
+
+def test_the_objective_comes_first_and_groups_without_gain(tmp_path):
+    """Each group is a row of its own; a score of another unit is another quantity."""
+    gain = Gain("chance", 0.1, (0.0, 0.2))
+    whole = Score("a", 0.5, (0.0, 1.0), "higher", "", gain=gain)
+    north = Score("b", 0.3, (0.0, 1.0), "higher", "", group="north", gain=gain)
+    in_pieces = Score("a", 0.5, (0.0, 1.0), "higher", "pieces")
+    runs = compare.runs([a_run(tmp_path / "a", whole, north), a_run(tmp_path / "b", in_pieces)])
+    labels = [cells[0] for cells in compare.table(runs).rows]
+    assert labels == ["a", "a, gain over chance", "a (pieces)", "b, north", "gates", "ONNX files", "time, all stages"]
+
+
+@pytest.mark.parametrize(("facts", "words"), [({"data": "other"}, "same data"), ({"pipeline": "other"}, "several pipelines (other, toy)")])
+def test_runs_that_cannot_be_compared_carry_a_warning(tmp_path, facts, words):
+    """Of other data or of another pipeline: none of them is called the best."""
+    better = toy_bundle.write(tmp_path / "b", {"metrics.json": toy_bundle.metrics(0.9)}, **facts)
+    runs = compare.runs([a_run(tmp_path / "a"), str(better)])
+    assert words in compare.terminal(runs) and words in compare.page(runs)
+    [name] = facts
+    assert row(runs, name) == [toy_bundle.FACTS[name], "other"]
+    assert row(runs, ACCURACY) == ["0.500 [0.400, 0.600]", "0.900 [0.800, 1.000]"]
     assert compare.warnings(runs[:1] * 2) == []
+
+
+def test_a_bundle_made_before_scores_compares_all_but_them(tmp_path):
+    """Its knobs and cost stand beside those of new runs, and a sentence says what to do for the rest."""
+    old = made_before_scores(tmp_path / "old", finetuned={"text_to_image": {"R@10": 0.3, "queries": 100}})
+    runs = compare.runs([old, a_run(tmp_path / "a"), str(toy_bundle.write(tmp_path / "b", {"metrics.json": toy_bundle.metrics(0.9)}))])
+    assert row(runs, "knob epochs") == ["4", "–", "–"] and row(runs, "ONNX files")[0] == "0.0 MB"
+    assert row(runs, ACCURACY) == ["–", "0.500 [0.400, 0.600]", "0.900 [0.800, 1.000] ★"]
+    words = "No scores of run 1: made before bundles had scores; package the run again to compare what it reached."
+    assert compare.warnings(runs) == [words] and words in compare.terminal(runs) and words in compare.page(runs)
+
+
+def test_malformed_scores_are_refused(tmp_path):
+    """A bundle that another version wrote does not compare as something it is not."""
+    place = made_before_scores(tmp_path / "a", objective="accuracy", scores=[{"name": "accuracy"}])
+    with pytest.raises(IntegrityError, match=r"a: metrics\.json: .* is no score .*; package the run again"):
+        compare.runs([place])
 
 
 @pytest.mark.parametrize("below", ["", "/versions", "/versions/"])
@@ -70,7 +117,7 @@ def test_a_release_stands_for_all_its_versions(tmp_path, below):
     """In the order of their names; a draft is not one of them."""
     for name in ("2", "1", ".draft"):
         a_run(tmp_path / "versions" / name)
-    assert [run.name for run in compare.runs([f"{tmp_path}{below}"])] == ["1", "2"]
+    assert [run.bundle.version for run in compare.runs([f"{tmp_path}{below}"])] == ["1", "2"]
 
 
 def test_a_release_on_s3_reads_like_a_local_one(tmp_path, bucket):
@@ -79,16 +126,17 @@ def test_a_release_on_s3_reads_like_a_local_one(tmp_path, bucket):
     for name in ("manifest.json", "metrics.json", "history.json"):
         s3.put(f"{bucket}/shop/versions/a/{name}", (tmp_path / "a" / name).read_bytes())
     local, *remote = compare.runs([place, f"{bucket}/shop", f"{bucket}/shop/versions/a"])
-    assert [(run.name, run.facts, run.metrics, run.history) for run in remote] == [("a", local.facts, local.metrics, local.history)] * 2
+    read = [(run.bundle.version, run.facts, run.scores, run.history) for run in remote]
+    assert read == [("a", local.facts, local.scores, local.history)] * 2
     with pytest.raises(IntegrityError, match="neither a bundle"):
         compare.runs([f"{bucket}/sho"])
 
 
 def test_only_small_files_are_read(tmp_path):
-    """A comparison needs no encoder: it may be gone."""
+    """A comparison needs no model: it may be gone."""
     place = a_run(tmp_path / "a")
-    (tmp_path / "a" / "image_encoder.onnx").unlink()
-    assert row(compare.runs([place]), "encoders") == ["0.0 MB"]
+    (tmp_path / "a" / "model.onnx").unlink()
+    assert row(compare.runs([place]), "ONNX files") == ["0.0 MB"]
 
 
 def test_the_page_has_a_curve_for_each_run(tmp_path):
@@ -96,9 +144,23 @@ def test_the_page_has_a_curve_for_each_run(tmp_path):
     page = compare.page(
         compare.runs([a_run(tmp_path / "a", history=HISTORY), a_run(tmp_path / "b"), a_run(tmp_path / "c", history=HISTORY)])
     )
-    assert 'aria-label="train_loss of each run over the epochs"' in page and 'aria-label="best of' not in page
+    assert 'aria-label="train_loss of each run over its epochs"' in page and 'aria-label="best of' not in page
     assert "No learning history in the bundle of run 2." in page
     assert "<script" not in page and 'src="http' not in page
+
+
+@pytest.mark.parametrize(
+    ("history", "axis"),
+    [
+        ([{"step": 10, "error": 3}, {"step": 20, "error": 2}], "steps"),
+        ([{"epoch": 0, "step": 10, "error": 3}, {"epoch": 0, "step": 20, "error": 2}], "steps"),
+        ([{"error": 3}, {"error": 2}], "rows"),
+    ],
+)
+def test_a_history_needs_no_epochs(tmp_path, history, axis):
+    """Curves go over the epochs, or over the steps where there are several to an epoch, or row by row."""
+    page = compare.page(compare.runs([a_run(tmp_path / "a", history=history)]))
+    assert f'aria-label="error of each run over its {axis}"' in page and "step of each run" not in page
 
 
 def test_what_is_no_bundle_is_refused(tmp_path):

@@ -1,12 +1,11 @@
 """A model is compared with the release before it, and a repeated run with the same one again."""
 
-import json
 import shutil
 
 import pytest
 
+from tests.release import toy_bundle
 from trainworks.errors import IntegrityError
-from trainworks.release import bundle, gates
 from trainworks.release.predecessor import predecessor
 from trainworks.release.releases import release
 from trainworks.storage import manifest, s3
@@ -29,11 +28,9 @@ def released(model, to, tmp_path):
     """Release *model* as a run does: with the version it was compared with in its metrics; gives the version's address."""
     before = predecessor(to, model, FILES)
     metrics = {"release": {"version": before.rpartition("/")[2]}} if before else {}
-    verdict = gates.verdict([gates.Gate("recall", 1, 0, "R@10")])
-    facts = {"config": {}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "seconds": {}, "verdict": verdict}
     out = tmp_path / "bundle"
     shutil.rmtree(out, ignore_errors=True)
-    bundle.write(out, {name: model / name for name in FILES}, {"metrics.json": json.dumps(metrics)}, facts)
+    toy_bundle.write(out, {"metrics.json": toy_bundle.metrics(**metrics)}, {name: model / name for name in FILES})
     return release(out, to).uri
 
 

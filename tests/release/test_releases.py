@@ -10,18 +10,16 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.release import toy_bundle
 from trainworks.errors import IntegrityError
-from trainworks.release import bundle, gates
 from trainworks.release.releases import Pointer, current, release
 from trainworks.storage import manifest
 
 
-def make(folder, content="weights", recall=0.5):
-    """A toy bundle whose one gate asks for a recall of 0.4."""
-    verdict = gates.verdict([gates.Gate("recall", recall, 0.4, "R@10")])
-    facts = {"config": {}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "seconds": {}, "verdict": verdict}
-    bundle.write(folder, {}, {"model.onnx": content, "deep/README.md": "# card"}, facts)
-    return folder
+def make(folder, content="weights", accuracy=0.5):
+    """A toy bundle whose one gate asks for an accuracy of 0.4."""
+    texts = {"model.onnx": content, "deep/README.md": "# card"}
+    return toy_bundle.write(folder, texts, verdict=toy_bundle.verdict(accuracy))
 
 
 @pytest.fixture
@@ -86,15 +84,15 @@ def test_the_next_release_remembers_the_one_before(root, good, tmp_path):
 def test_a_failing_gate_leaves_the_pointer_alone(root, good, tmp_path):
     """The bundle stays as a candidate, and the answer says which gate failed and by how much."""
     first = release(good, str(root))
-    poor = release(make(tmp_path / "poor", recall=0.31), str(root))
-    assert (poor.moved, poor.why) == (False, "gate recall failed: R@10 must be at least 0.4, is 0.31, 0.09 off")
+    poor = release(make(tmp_path / "poor", accuracy=0.31), str(root))
+    assert (poor.moved, poor.why) == (False, "gate accuracy failed: accuracy must be at least 0.4, is 0.31, 0.09 off")
     assert current(root).version == first.version
     manifest.verify(root / "versions" / poor.version)
 
 
 def test_a_first_candidate_makes_no_pointer(root, tmp_path):
     """Nothing is current until something has passed."""
-    assert not release(make(tmp_path / "poor", recall=float("nan")), str(root)).moved
+    assert not release(make(tmp_path / "poor", accuracy=float("nan")), str(root)).moved
     assert current(root) is None
 
 
@@ -110,7 +108,7 @@ def test_only_what_the_manifest_names_is_released(root, good):
     """A stray file, such as the facts of the run, is not copied."""
     (good / "run.json").write_text("{}")
     copy = root / "versions" / release(good, str(root)).version
-    assert sorted(path.name for path in copy.iterdir()) == ["deep", "manifest.json", "model.onnx"]
+    assert sorted(path.name for path in copy.iterdir()) == ["deep", "manifest.json", "metrics.json", "model.onnx"]
 
 
 def test_a_tampered_bundle_is_refused(root, good):

@@ -12,18 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.fault_proxy import FAULTS, fault_proxy
+from tests.release import toy_bundle
 from trainworks.errors import IntegrityError, ReleaseError, StorageError
-from trainworks.release import bundle, gates
 from trainworks.release.releases import Pointer, check_target, current, release
 from trainworks.storage import manifest, s3
 
 
-def make(folder, content="weights", recall=0.5):
-    """A toy bundle whose one gate asks for a recall of 0.4."""
-    verdict = gates.verdict([gates.Gate("recall", recall, 0.4, "R@10")])
-    facts = {"config": {}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "seconds": {}, "verdict": verdict}
-    bundle.write(folder, {}, {"model.onnx": content, "deep/README.md": "# card"}, facts)
-    return folder
+def make(folder, content="weights", accuracy=0.5):
+    """A toy bundle whose one gate asks for an accuracy of 0.4."""
+    return toy_bundle.write(folder, {"model.onnx": content}, verdict=toy_bundle.verdict(accuracy))
 
 
 def names(uri):
@@ -43,14 +40,15 @@ def good(tmp_path):
     return make(tmp_path / "good")
 
 
-def test_a_good_bundle_becomes_current(bucket, good):
-    """The version is a copy of what the manifest names, and the pointer names it; nothing else is left behind."""
+def test_a_good_bundle_becomes_current(bucket, tmp_path):
+    """The version is a copy of what the manifest names, in folders too, and the pointer names it; nothing else is left behind."""
+    good = toy_bundle.write(tmp_path / "good", {"model.onnx": "weights", "deep/README.md": "# card"})
     (good / "run.json").write_text("{}")
     done = release(good, f"{bucket}/releases/")
     assert (done.moved, done.why, done.uri) == (True, "every gate holds", f"{bucket}/releases/versions/{done.version}")
     require_whole(f"{bucket}/releases", done.version, good)
     assert current(f"{bucket}/releases") == Pointer(done.version, manifest.sha256(good / manifest.NAME), None)
-    assert len(names(bucket)) == 4
+    assert len(names(bucket)) == 5
 
 
 def test_the_pointer_follows_releases_and_goes_back(bucket, good, tmp_path):
@@ -60,7 +58,7 @@ def test_the_pointer_follows_releases_and_goes_back(bucket, good, tmp_path):
     assert release(good, bucket) == first and list(s3.listing(bucket)) == before
     second = release(make(tmp_path / "better", "more"), bucket)
     assert (current(bucket).version, current(bucket).previous) == (second.version, first.version)
-    poor = release(make(tmp_path / "poor", "less", recall=0.1), bucket)
+    poor = release(make(tmp_path / "poor", "less", accuracy=0.1), bucket)
     assert not poor.moved and "0.3 off" in poor.why
     require_whole(bucket, poor.version, tmp_path / "poor")
     assert current(bucket).version == second.version

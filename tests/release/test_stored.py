@@ -6,18 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.release import toy_bundle
 from trainworks.errors import IntegrityError
-from trainworks.release import bundle, gates, stored
+from trainworks.release import stored
 from trainworks.release.releases import release
 from trainworks.storage import manifest, s3
 
 
 def write(folder, content="weights"):
-    """A toy bundle whose one gate holds."""
-    verdict = gates.verdict([gates.Gate("recall", 0.5, 0.4, "R@10")])
-    facts = {"config": {"epochs": 4}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "seconds": {}, "verdict": verdict}
-    bundle.write(folder, {}, {"model.onnx": content, "deep/metrics.json": '{"reached": 0.5}', "broken.json": "{"}, facts)
-    return folder
+    """A toy bundle whose gates hold."""
+    texts = {"model.onnx": content, "deep/metrics.json": '{"reached": 0.5}', "broken.json": "{"}
+    return toy_bundle.write(folder, texts, config={"epochs": 4})
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -1,5 +1,6 @@
 """The bundle: the folder a service loads, with a manifest that says where every byte came from."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,25 +10,31 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from trainworks.release import scores
 from trainworks.storage import manifest
 
-FACTS = frozenset({"config", "commit", "data", "packages", "seed", "seconds", "verdict"})
-"""What a bundle's manifest tells besides its files: knobs, git commit, data fingerprint, versions, seed, seconds per stage, gates."""
+FACTS = frozenset({"pipeline", "config", "commit", "data", "packages", "seed", "seconds", "verdict"})
+"""What a bundle's manifest tells besides its files: the room's name, knobs, git commit, data fingerprint, versions of packages, seed,
+seconds per stage, and the verdict of the gates."""
 
 
 def write(out: Path, files: Mapping[str, Path], texts: Mapping[str, str], facts: Mapping[str, Any]) -> None:
     """Fill the empty or absent folder *out* with copies of *files*, with *texts*, and last with the manifest.
 
-    *facts* has exactly the keys of ``FACTS``; the time of writing is added as ``created`` (UTC, ISO 8601).
+    *facts* has exactly the keys of ``FACTS``; the time of writing is added as ``created`` (UTC, ISO 8601). One of the files
+    or texts is ``metrics.json``, with entries as in :mod:`trainworks.release.scores`.
     Until the manifest is there, nobody takes the folder for a bundle.
 
     Raises:
-        ValueError: missing or unknown facts, a name given twice or leaving the folder, or *out* has something in it.
+        ValueError: missing or unknown facts, scores missing or malformed, a name given twice or leaving the folder, or *out* has
+            something in it.
     """
     if wrong := FACTS ^ facts.keys():
         raise ValueError(f"facts of a bundle are {', '.join(sorted(FACTS))}; missing or unknown: {', '.join(sorted(wrong))}")
     if twice := files.keys() & texts.keys():
         raise ValueError(f"given as file and as text: {', '.join(sorted(twice))}")
+    metrics = texts.get(scores.FILE) or (files[scores.FILE].read_bytes() if scores.FILE in files else b"{}")
+    scores.parse(json.loads(metrics))
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         raise ValueError(f"{out}: a bundle is written to an empty folder, this one has files")

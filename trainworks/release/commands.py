@@ -1,12 +1,11 @@
 """``python -m trainworks release``: what lies in a release folder, and which version of it is served."""
 
 import argparse
-from typing import Any
 
 from trainworks.errors import IntegrityError, ReleaseError
 from trainworks.release import gates, releases
 
-HEAD = ("version", "made (UTC)", "", "gates", "R@10", "seed", "commit")
+HEAD = ("version", "made (UTC)", "", "gates", "objective", "seed", "commit")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -14,7 +13,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("release", help="versions of a release folder: list them, promote one, roll back")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     for name, action, words in (
-        ("list", _list, "every version: time, gates, R@10, seed, commit, and which is current"),
+        ("list", _list, "every version: time, gates, objective, seed, commit, and which is current"),
         ("promote", _promote, "make a version current whose gates held"),
         ("rollback", _rollback, "make the version current that was so before; one step only"),
     ):
@@ -29,17 +28,17 @@ def _list(chosen: argparse.Namespace) -> None:
     from trainworks.report import terminal
 
     to = chosen.target.rstrip("/")
-    found = releases.versions(to)
-    if not found:
+    versions = releases.versions(to)
+    if not versions:
         raise ReleaseError(f"{to}: holds no version; expected a folder that release_to named")
     pointer = releases.current(to)
-    print(terminal.table(HEAD, [_row(to, version, pointer) for version in found]))
+    print(terminal.table(HEAD, [_row(to, version, pointer) for version in versions]))
     if pointer and pointer.previous:
         print(f"\nrollback would make {pointer.previous} current")
 
 
 def _row(to: str, version: str, pointer: releases.Pointer | None) -> list[object]:
-    """What the small files of a *version* tell; a damaged one is told as such, for the others are what a person needs then."""
+    """What the small files of a *version* say; a damaged one is marked, for the others are what a person needs then."""
     from trainworks.release import compare
 
     mark = "current" if pointer and pointer.version == version else ""
@@ -48,10 +47,10 @@ def _row(to: str, version: str, pointer: releases.Pointer | None) -> list[object
     except IntegrityError:
         return [version, None, mark, "damaged", None, None, None]
     made = str(run.facts.get("created")).replace("T", " ").removesuffix("+00:00")
-    reached: dict[str, Any] = next(iter(run.metrics.get("finetuned", {}).values()), {})
+    reached = f"{run.scores.main.name} {compare.digits(run.scores.main.value)}" if run.scores else None
     seed = run.facts.get("seed")
     return [
-        *(version, made, mark, gates.in_short(run.facts.get("verdict", {})), reached.get("R@10")),
+        *(version, made, mark, gates.in_short(run.facts.get("verdict", {})), reached),
         *(None if seed is None else str(seed), str(run.facts.get("commit"))[:12]),
     ]
 

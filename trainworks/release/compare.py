@@ -1,43 +1,46 @@
-"""Runs side by side, from the manifests of their bundles: the knobs that differ, what was reached, what it cost.
+"""Runs side by side, from the small files of their bundles: the knobs that differ, what was reached, what it cost.
 
-A bundle may hold ``metrics.json`` (``finetuned`` → what was measured → the numbers of it, with their ``interval``, and
-``paired`` → the same → differences from the untouched model) and ``history.json`` (a row of numbers per epoch).
+What was reached are the scores in ``metrics.json`` (`trainworks.release.scores`), whatever the pipeline. A bundle may also hold
+``history.json``: rows of numbers, one per epoch or step, whose columns become learning curves.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from textwrap import wrap
 from typing import Any
 
+from markupsafe import Markup
+
 from trainworks.errors import IntegrityError
-from trainworks.intervals import wilson
-from trainworks.release import gates, stored
+from trainworks.release import gates, scores, stored
+from trainworks.release.scores import Gain, Score, Scores
 from trainworks.release.stored import StoredBundle
 from trainworks.report.page import Table, cell, curves, megabytes, render, seconds
 
-METRICS = ("R@1", "R@10", "MRR")
-GAIN = "R@10"
-"""The metric whose paired difference from the untouched model is shown."""
+HISTORY_FILE = "history.json"
+AXES = ("epoch", "step")
+"""Columns of a history that curves can be drawn over."""
 
-METRICS_FILE, HISTORY_FILE = "metrics.json", "history.json"
 _WIDEST = 28
 """Characters of a column on the terminal; longer cells go on in the next line."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one bundle says of the run that made it; *history* is empty where the bundle has none."""
+    """What one *bundle* says of the run that made it.
 
-    place: str
-    facts: dict[str, Any]
-    metrics: dict[str, Any]
+    *scores* are None in a bundle that was made before bundles had them, *history* is empty where there is none.
+    """
+
+    bundle: StoredBundle
+    scores: Scores | None
     history: list[dict[str, Any]]
 
     @property
-    def name(self) -> str:
-        """The name of the bundle's folder: the version, in a release."""
-        return self.place.rstrip("/").rpartition("/")[2]
+    def facts(self) -> dict[str, Any]:
+        """What the bundle's manifest says."""
+        return self.bundle.facts
 
 
 def runs(places: Iterable[str]) -> list[Run]:
@@ -46,7 +49,7 @@ def runs(places: Iterable[str]) -> list[Run]:
     Only the small files are read, each checked against the manifest.
 
     Raises:
-        IntegrityError: a place is no bundle and no release, or one of these files is missing or damaged.
+        IntegrityError: a place is no bundle and no release, or one of these files is missing, damaged or malformed.
         ValueError: no place at all.
     """
     found = [_run(bundle) for place in places for bundle in stored.versions(place)]
@@ -56,29 +59,37 @@ def runs(places: Iterable[str]) -> list[Run]:
 
 
 def table(runs: Sequence[Run]) -> Table:
-    """A column for each run; a row for each knob, commit or data that differs, for each metric, and for the cost.
+    """A column for each run; a row for each knob, commit, data or pipeline that differs, for each score and gain, and for the cost.
 
-    A metric is followed by its 95 % interval; where an older bundle states none, a recall has Wilson's.
+    Each number is followed by its 95 % interval; ``★`` marks the best of a row, where the runs can be compared.
     """
-    rows: list[list[object]] = [
-        *_differing("knob", [run.facts["config"] for run in runs]),
-        *_differing("", [{name: str(run.facts.get(name))[:12] for name in ("commit", "data")} for run in runs]),
-        *_measured(runs),
+    origins = [
+        {"pipeline": run.facts.get("pipeline"), **{name: str(run.facts.get(name))[:12] for name in ("commit", "data")}} for run in runs
+    ]
+    before: list[list[object]] = [*_differing("knob", [run.facts["config"] for run in runs]), *_differing("", origins)]
+    reached = list(_reached(runs))
+    after: list[list[object]] = [
         ["gates", *(gates.in_short(run.facts.get("verdict", {})) for run in runs)],
-        ["encoders", *(megabytes(sum(_onnx_sizes(run))) for run in runs)],
+        ["ONNX files", *(megabytes(sum(_onnx_sizes(run))) for run in runs)],
     ]
     times = [sum(run.facts["seconds"].values()) if "seconds" in run.facts else None for run in runs]
     if any(time is not None for time in times):
-        rows.append(["time, all stages", *(None if time is None else seconds(time) for time in times)])
+        after.append(["time, all stages", *(None if time is None else seconds(time) for time in times)])
     head = ["", *(f"run {number}" for number in range(1, len(runs) + 1))]
-    return Table("What differs, and what came of it", head, [[cell(value) for value in row] for row in rows])
+    rows = [[cell(value) for value in row] for row in (*before, *reached, *after)]
+    return Table("What differs, and what came of it", head, rows)
 
 
 def warnings(runs: Sequence[Run]) -> list[str]:
-    """Reasons not to take the numbers of *runs* for comparable, in words."""
+    """Reasons not to take the numbers of *runs* for comparable or complete, in words."""
+    words = []
+    if len(pipelines := sorted({run.facts["pipeline"] for run in runs if "pipeline" in run.facts})) > 1:
+        words.append(f"These are runs of several pipelines ({', '.join(pipelines)}): their scores cannot be compared one to one.")
     if len({run.facts.get("data") for run in runs}) > 1:
-        return ["Not all runs were measured on the same data: their metrics cannot be compared one to one."]
-    return []
+        words.append("Not all runs were measured on the same data: their scores cannot be compared one to one.")
+    if older := [f"run {number}" for number, run in enumerate(runs, 1) if run.scores is None]:
+        words.append(f"No scores of {', '.join(older)}: made before bundles had scores; package the run again to compare what it reached.")
+    return words
 
 
 def terminal(runs: Sequence[Run]) -> str:
@@ -87,28 +98,33 @@ def terminal(runs: Sequence[Run]) -> str:
     cells = [[wrap(cell(value), _WIDEST) or [""] for value in row] for row in (shown.head, *shown.rows)]
     lines = [line for row in cells for line in zip_longest(*row, fillvalue="")]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    names = [f"run {number}  {run.name}  ({run.place})" for number, run in enumerate(runs, 1)]
+    names = [f"run {number}  {run.bundle.version}  ({run.bundle.uri})" for number, run in enumerate(runs, 1)]
     body = ["  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([*names, "", *body, *("\n" + warning for warning in warnings(runs))])
 
 
 def page(runs: Sequence[Run]) -> str:
     """The comparison as one self-contained HTML page, with the learning curves of the runs that have a history."""
+    rows = [
+        [
+            *(f"run {number}", run.facts.get("pipeline"), run.bundle.version, str(run.facts.get("created"))),
+            *(str(run.facts.get("commit"))[:12], run.bundle.uri),
+        ]
+        for number, run in enumerate(runs, 1)
+    ]
     return render(
         "release/compare.html",
-        runs=Table(
-            "The runs",
-            ["Run", "Version", "Made", "Commit", "Place"],
-            [
-                [f"run {number}", run.name, str(run.facts.get("created")), str(run.facts.get("commit"))[:12], run.place]
-                for number, run in enumerate(runs, 1)
-            ],
-        ),
+        runs=Table("The runs", ["Run", "Pipeline", "Version", "Made", "Commit", "Place"], rows),
         comparison=table(runs),
         warnings=warnings(runs),
         charts=list(_charts(runs)),
         without=[f"run {number}" for number, run in enumerate(runs, 1) if not run.history],
     )
+
+
+def digits(value: float, sign: str = "") -> str:
+    """*value* with three decimals, or with three significant digits where those would all be zero."""
+    return f"{value:{sign},.3f}" if value == 0 or abs(value) >= 0.001 else f"{value:{sign}.3g}"
 
 
 def _differing(kind: str, settings: Sequence[dict[str, Any]]) -> Iterator[list[object]]:
@@ -119,60 +135,80 @@ def _differing(kind: str, settings: Sequence[dict[str, Any]]) -> Iterator[list[o
             yield [f"{kind} {name}".strip(), *(f"{value:g}" if isinstance(value, float) else value for value in values)]
 
 
-def _measured(runs: Sequence[Run]) -> Iterator[list[object]]:
-    """The rows of the metrics, in the order in which they were measured."""
-    for what in dict.fromkeys(what for run in runs for what in run.metrics.get("finetuned", {})):
-        words = what.replace("_", " ")
-        found = [run.metrics.get("finetuned", {}).get(what, {}) for run in runs]
-        for metric in METRICS:
-            if any(metric in numbers for numbers in found):
-                yield [f"{words} {metric}", *(_with_interval(numbers, metric) for numbers in found)]
-        gains = [run.metrics.get("paired", {}).get(what, {}).get(GAIN) for run in runs]
-        if any(gains):
-            yield [
-                f"{words} {GAIN}, gain",
-                *(_signed(gain) if gain else None for gain in gains),
-            ]
+def _reached(runs: Sequence[Run]) -> Iterator[list[object]]:
+    """A row for each score, the objective first, and another for the gain of a score over all cases."""
+    labelled = [{_label(score): score for score in run.scores.all} if run.scores else {} for run in runs]
+    objectives = [_label(run.scores.main) for run in runs if run.scores]
+    comparable = not warnings([run for run in runs if run.scores])
+    for label in dict.fromkeys([*objectives, *(label for known in labelled for label in known)]):
+        row = [known.get(label) for known in labelled]
+        yield [label, *_values(row, comparable)]
+        gains = [score.gain if score and not score.group else None for score in row]
+        for over in dict.fromkeys(gain.over for gain in gains if gain):
+            yield [f"{label}, gain over {over}", *(_gain(gain) if gain and gain.over == over else None for gain in gains)]
 
 
-def _signed(gain: dict[str, Any]) -> str:
-    low, high = gain["interval"]
-    return f"{gain['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+def _label(score: Score) -> str:
+    """What a score is of, its unit and, where less is more, the direction: what differs in none of these can be compared."""
+    label = f"{score.name}, {score.group}" if score.group else score.name
+    notes = [score.unit] if score.unit else []
+    if score.better == "lower":
+        notes.append("lower is better")
+    return f"{label} ({', '.join(notes)})" if notes else label
 
 
-def _with_interval(numbers: dict[str, Any], metric: str) -> str | None:
-    if metric not in numbers:
-        return None
-    bounds = numbers.get("interval", {}).get(metric)
-    if not bounds and metric.startswith("R@"):
-        bounds = wilson(numbers[metric], numbers["queries"])
-    return f"{numbers[metric]:.3f}" + (f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else "")
+def _values(row: Sequence[Score | None], comparable: bool) -> Iterator[str | None]:
+    """The cells of scores with one label; the best has a star if others were worse."""
+    known = [score for score in row if score]
+    best = (max if known[0].better == "higher" else min)(score.value for score in known)
+    starred = comparable and any(score.value != best for score in known)
+    for score in row:
+        if score is None:
+            yield None
+        else:
+            low, high = score.interval
+            yield f"{digits(score.value)} [{digits(low)}, {digits(high)}]" + (" ★" if starred and score.value == best else "")
+
+
+def _gain(gain: Gain) -> str:
+    low, high = gain.interval
+    return f"{digits(gain.value, '+')} [{digits(low, '+')}, {digits(high, '+')}]"
 
 
 def _onnx_sizes(run: Run) -> Iterator[int]:
     return (entry["size"] for name, entry in run.facts["files"].items() if name.endswith(".onnx"))
 
 
-def _charts(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
-    """The name and the chart of each number that the histories follow, a line for each run."""
-    told = {number: run.history for number, run in enumerate(runs, 1) if run.history}
-    epochs = sorted({row["epoch"] for history in told.values() for row in history})
-    columns = dict.fromkeys(name for history in told.values() for row in history for name in row if name not in ("epoch", "step"))
-    for column in columns:
-        series = {}
-        for number, history in told.items():
-            values = {row["epoch"]: row.get(column) for row in history}
-            series[f"run {number}"] = [value if _is_number(value := values.get(epoch)) else None for epoch in epochs]
+def _charts(runs: Sequence[Run]) -> Iterator[tuple[str, Markup]]:
+    """The name and the chart of each column of numbers in the histories, a line for each run."""
+    histories = {f"run {number}": run.history for number, run in enumerate(runs, 1) if run.history}
+    axis = _axis(histories.values())
+    placed = {name: {row.get(axis, number): row for number, row in enumerate(rows)} for name, rows in histories.items()}
+    places = sorted({place for rows in placed.values() for place in rows})
+    for column in dict.fromkeys(column for rows in histories.values() for row in rows for column in row if column not in AXES):
+        series = {name: [_number(rows.get(place, {}).get(column)) for place in places] for name, rows in placed.items()}
         if any(value is not None for values in series.values() for value in values):
-            yield column, curves(f"{column} of each run over the epochs", epochs, series, step_name="epoch")
+            yield column, curves(f"{column} of each run over its {axis}s", places, series, step_name=axis)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _axis(histories: Collection[Sequence[dict[str, Any]]]) -> str:
+    """The first of AXES that tells the rows of every history apart; else they are counted."""
+    for name in AXES:
+        if all(len({row.get(name) for row in rows} - {None}) == len(rows) for rows in histories):
+            return name
+    return "row"
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _run(bundle: StoredBundle) -> Run:
-    facts = bundle.facts
-    if not isinstance(facts.get("config"), dict):
+    if not isinstance(bundle.facts.get("config"), dict):
         raise IntegrityError(f"{bundle.uri}: its manifest is not that of a bundle (it needs config and files); package the run again")
-    return Run(bundle.uri, facts, bundle.json(METRICS_FILE) or {}, bundle.json(HISTORY_FILE) or [])
+    metrics = bundle.json(scores.FILE) or {}
+    try:
+        reached = scores.of(metrics)
+    except ValueError as error:
+        raise IntegrityError(f"{bundle.uri}: {error}; package the run again") from error
+    return Run(bundle, reached, bundle.json(HISTORY_FILE) or [])

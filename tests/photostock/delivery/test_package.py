@@ -9,6 +9,7 @@ import pytest
 
 from tests.photostock import toy_encoders
 from tests.photostock.toy_run import BEHAVIOUR
+from tests.release import toy_bundle
 from trainworks.photostock.delivery.package import package
 from trainworks.photostock.evaluation import trained_on
 from trainworks.photostock.run import Run
@@ -30,6 +31,7 @@ AFTER = {"R@1": 0.101, "R@5": 0.2, "R@10": 0.341, "median_rank": 20, "queries": 
 BEFORE = {**AFTER, "R@10": 0.026}
 BOTH = {"text_to_image": AFTER, "image_to_text": AFTER}
 METRICS = {
+    **json.loads(toy_bundle.metrics()),
     "gallery": {"pictures": 1100, "captions": 97},
     "chance": {"R@1": 0.001, "R@5": 0.005, "R@10": 0.01},
     "finetuned": BOTH,
@@ -75,7 +77,7 @@ def test_a_run_becomes_a_bundle_that_serves_and_releases(run, tmp_path):
     assert set(content["files"]) == encoders | {
         *("tokenizer.json", "inference.json", "metrics.json", "history.json", "trained_on.json", "profile.json", "report.html", "README.md")
     }
-    assert content["config"] == KNOBS and content["seed"] == 5 and content["verdict"]["passed"]
+    assert content["pipeline"] == "photostock" and content["config"] == KNOBS and content["seed"] == 5 and content["verdict"]["passed"]
     assert content["data"] == manifest.digest(run.dataset)
     assert release(tmp_path / "bundle", str(tmp_path / "release")).moved
     assert Encoders.load(tmp_path / "release").texts(["red"]).shape == (1, toy_encoders.DIM)

@@ -9,6 +9,7 @@ import pytest
 from tests.photostock import toy_encoders
 from trainworks.photostock.evaluation import evaluate, subgroups, trained_on
 from trainworks.photostock.evaluation import metrics as retrieval
+from trainworks.release import scores
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,23 @@ def test_a_model_against_itself_gains_nothing(metrics):
     assert metrics["finetuned"] == metrics["baseline"]
     for found in (*metrics["paired"].values(), *(g["paired"] for s in metrics["slices"].values() for g in s.values())):
         assert found["R@10"] == nothing
+
+
+def test_runs_are_compared_by_scores(metrics):
+    """Both ways, and by each other kind of query; the objective is what the report leads with."""
+    found = scores.parse(metrics)
+    assert [score.name for score in found.all if not score.group] == [
+        f"{way} {metric}" for way in ("text to image", "image to text") for metric in ("R@1", "R@5", "R@10", "MRR")
+    ]
+    assert [score.group for score in found.all if score.group] == ["by title", "by tags", "by single tag", "by two tags"]
+    whole = metrics["finetuned"]["text_to_image"]
+    assert (
+        found.main.name == "text to image R@10"
+        and found.main.value == whole["R@10"]
+        and list(found.main.interval) == whole["interval"]["R@10"]
+    )
+    assert found.main.gain == scores.Gain("the untouched backbone", 0.0, (0.0, 0.0))
+    assert next(s.value for s in found.all if s.group == "by tags") == metrics["queries"]["tags"]["finetuned"]["R@10"]
 
 
 def test_slices_add_up_to_the_whole(metrics):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.conftest import COLOURS, SHAPES, draw
 from tests.photostock import toy_encoders
+from tests.release import toy_bundle
 from trainworks.__main__ import main
 from trainworks.photostock.catalogue import catalogue, slices
 from trainworks.photostock.curation import index
@@ -19,7 +20,7 @@ from trainworks.photostock.monitoring import profile
 from trainworks.photostock.monitoring.drift import drift
 from trainworks.photostock.preparation.prepare import prepare
 from trainworks.photostock.search import Encoders
-from trainworks.release import bundle, gates, releases
+from trainworks.release import releases
 from trainworks.storage import manifest
 
 
@@ -76,9 +77,7 @@ def made(own, tmp_path_factory):
     texts = {kind: serving.texts(words) for kind, words in asked.items()}
     reference = profile.profile(test, train, [base / "shard"], images, texts, asked)
     files = {path.name: path for path in encoders.iterdir()}
-    verdict = gates.verdict([gates.Gate("recall", 0.5, 0.4, "R@10")])
-    facts = {"config": {"stored_size": 64}, "commit": "c", "data": "d", "packages": {}, "seed": 1, "seconds": {}, "verdict": verdict}
-    bundle.write(base / "bundle", files, {profile.FILE: json.dumps(reference)}, facts)
+    toy_bundle.write(base / "bundle", {profile.FILE: json.dumps(reference)}, files, pipeline="photostock", config={"stored_size": 64})
     return base / "bundle", [text for kind in profile.QUERIES if kind in asked for text in asked[kind]]
 
 

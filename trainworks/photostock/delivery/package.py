@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from trainworks.photostock.delivery import model_card
 from trainworks.photostock.evaluation import trained_on
+from trainworks.photostock.facts import PIPELINE
 from trainworks.photostock.monitoring import profile
 from trainworks.photostock.run import Run
 from trainworks.release import bundle
@@ -30,6 +31,7 @@ def package(run: Run, report: Path, out: Path) -> None:
     inference = _json(run.encoders / "inference.json")
     verdict, ran = _json(report / "verdict.json"), _json(report / "ran.json")
     facts = {
+        "pipeline": PIPELINE,
         "config": ran["knobs"],
         "commit": ran["commit"],
         "data": manifest.digest(run.dataset),

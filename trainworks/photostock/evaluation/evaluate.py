@@ -19,6 +19,7 @@ from trainworks.photostock.evaluation.queries import Queries, kinds_of_query
 from trainworks.photostock.monitoring import profile
 from trainworks.photostock.search import Encoders
 from trainworks.release import stored
+from trainworks.release.scores import Gain, Score, Scores
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,12 @@ RAN = ("config", "commit", "data", "packages", "created")
 
 WAYS = ("text_to_image", "image_to_text")
 
+UNITS = {"R@1": "share", "R@5": "share", "R@10": "share", "MRR": ""}
+"""The metrics that runs are compared by, with their units as a score has them."""
+
+OBJECTIVE = "text to image R@10"
+"""The score that comparisons and sweeps turn on; queries are captions."""
+
 
 def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], release: str, out: Path) -> None:
     """Write ``metrics.json``, ``answers.parquet`` and ``profile.json``: the ONNX files of *encoders* and *baseline* on the test split.
@@ -44,32 +51,34 @@ def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], 
     ``unreadable``. Pictures, preprocessing, prompt and tokens go through the serving module, as in production. Each set of
     numbers is that of ``metrics.summary``; ``paired`` and ``over_release`` are those of ``metrics.paired``: fine-tuned less
     untouched, and fine-tuned less release. A category is a tag that enough test pictures bear; it is new if no training
-    picture of the release bore it.
+    picture of the release bore it. ``scores`` and ``objective`` are what other runs are compared by, in the hall's form.
     """
     rows = index.rows(dataset, "test")
     pictures = [picture for _, picture in sorted(index.pictures(rows, shards))]
     queries = kinds_of_query(rows)
     models = {name: _answers(str(folder), pictures, queries) for name, folder in (("finetuned", encoders), ("baseline", baseline))}
-    last, told = _last_release(release, models, pictures, queries)
+    last, released_on = _last_release(release, models, pictures, queries)
     by_kind = {kind: {name: answers.retrieve(kind) for name, answers in models.items()} for kind in queries}
     captions = {name: answers.retrieve_captions() for name, answers in models.items()}
-    if told:
-        last["overlap"] = trained_on.overlap(rows["id"], told)
+    if released_on:
+        last["overlap"] = trained_on.overlap(rows["id"], released_on)
     whole = dict(zip(WAYS, (_compared(by_kind["caption"]), _compared(captions)), strict=True))
-    found: dict[str, Any] = {
+    kinds = {kind: _compared(both) for kind, both in by_kind.items()}
+    measured: dict[str, Any] = {
+        **_scores(whole, kinds).entries(),
         "gallery": {"pictures": len(rows), "captions": rows["caption"].nunique()},
         "chance": metrics.chance(len(rows)),
         **{part: {way: both[part] for way, both in whole.items()} for part in whole["text_to_image"] if part != "queries"},
-        "queries": {kind: _compared(both) for kind, both in by_kind.items()},
-        "slices": _slices(rows, dataset, by_kind["caption"], told),
-        "categories": _categories(rows, dataset, by_kind["caption"], told),
+        "queries": kinds,
+        "slices": _slices(rows, dataset, by_kind["caption"], released_on),
+        "categories": _categories(rows, dataset, by_kind["caption"], released_on),
         "calibration": metrics.calibration(models["finetuned"].texts["caption"], models["finetuned"].images, queries["caption"].right),
         "errors": {name: models[name].mistakes(rows) for name in ("finetuned", "baseline")},
         "int8": _int8(encoders, models["finetuned"], _answers(str(encoders), pictures, {"caption": queries["caption"]}, int8=True)),
     }
     if last:
-        found["release"] = found.get("release", {}) | last
-    (out / "metrics.json").write_text(json.dumps(found, indent=1) + "\n")
+        measured["release"] = measured.get("release", {}) | last
+    (out / "metrics.json").write_text(json.dumps(measured, indent=1) + "\n")
     asked = {kind: of.texts for kind, of in queries.items()}
     profile.write(
         out, profile.profile(rows, index.rows(dataset, "train"), shards, models["finetuned"].images, models["finetuned"].texts, asked)
@@ -89,47 +98,61 @@ def _last_release(uri: str, models: dict[str, "_Answers"], pictures: list[bytes]
     version = uri.rpartition("/")[2]
     try:
         bundle = stored.locate(uri)
-        told = bundle.json(trained_on.FILE)
+        released_on = bundle.json(trained_on.FILE)
         models["release"] = _answers(uri, pictures, queries)
     except IntegrityError as error:
         log.warning("no comparison with the last release: %s", error)
         return {"version": version, "unreadable": str(error)}, None
-    return {"version": version, "ran": {name: bundle.facts[name] for name in RAN if name in bundle.facts}}, told
+    return {"version": version, "ran": {name: bundle.facts[name] for name in RAN if name in bundle.facts}}, released_on
 
 
-def _slices(rows: pd.DataFrame, dataset: Path, found: Compared, told: dict | None) -> dict[str, dict[str, dict]]:
+def _scores(whole: Mapping[str, dict], kinds: Mapping[str, dict]) -> Scores:
+    """Both ways in each of UNITS, and the objective by each kind of query but captions, which it is about anyway."""
+    scores = [_score(f"{way.replace('_', ' ')} {metric}", metric, compared) for way, compared in whole.items() for metric in UNITS]
+    scores += [_score(OBJECTIVE, "R@10", compared, f"by {kind}") for kind, compared in kinds.items() if kind != "caption"]
+    return Scores(OBJECTIVE, tuple(scores))
+
+
+def _score(name: str, metric: str, compared: Mapping[str, dict], group: str = "") -> Score:
+    """The *metric* of what `_compared` gives."""
+    after, gained = compared["finetuned"], compared["paired"][metric]
+    gain = Gain("the untouched backbone", gained["difference"], tuple(gained["interval"]))
+    return Score(name, after[metric], tuple(after["interval"][metric]), "higher", UNITS[metric], group, gain)
+
+
+def _slices(rows: pd.DataFrame, dataset: Path, retrievals: Compared, released_on: dict | None) -> dict[str, dict[str, dict]]:
     """Recall by caption of each group of test pictures; after a release also of its new and its known categories."""
     groups = subgroups.slices(rows, dataset)
-    if told and (novelty := subgroups.by_novelty(subgroups.categories(rows["tags"]), told["tags"])):
+    if released_on and (novelty := subgroups.by_novelty(subgroups.categories(rows["tags"]), released_on["tags"])):
         groups = {"category": novelty, **groups}
-    return {name: {group: _compared(_taken(found, mask)) for group, mask in masks.items()} for name, masks in groups.items()}
+    return {name: {group: _compared(_taken(retrievals, mask)) for group, mask in masks.items()} for name, masks in groups.items()}
 
 
-def _categories(rows: pd.DataFrame, dataset: Path, found: Compared, told: dict | None) -> dict[str, dict]:
+def _categories(rows: pd.DataFrame, dataset: Path, retrievals: Compared, released_on: dict | None) -> dict[str, dict]:
     """Recall by caption of the pictures that bear each frequent tag, how many trained the model, and how many the release."""
     trained = trained_on.frequencies(index.rows(dataset, "train")["tags"])
-    known = told["tags"] if told else trained
+    known = released_on["tags"] if released_on else trained
     return {
         tag: {
-            **_compared(_taken(found, mask)),
+            **_compared(_taken(retrievals, mask)),
             "trained_on": trained[tag],
-            **({"release_trained_on": known.get(tag, 0), "new": tag not in known} if told else {}),
+            **({"release_trained_on": known.get(tag, 0), "new": tag not in known} if released_on else {}),
         }
         for tag, mask in subgroups.shown(subgroups.categories(rows["tags"]), known).items()
     }
 
 
-def _taken(found: Compared, chosen: np.ndarray) -> Compared:
-    return {name: retrieval.take(chosen) for name, retrieval in found.items()}
+def _taken(retrievals: Compared, chosen: np.ndarray) -> Compared:
+    return {name: retrieval.take(chosen) for name, retrieval in retrievals.items()}
 
 
-def _compared(found: Compared) -> dict:
+def _compared(retrievals: Compared) -> dict:
     """The number of queries, each model's summary, and the paired differences."""
-    after = found["finetuned"]
-    result = {"queries": len(after.rank), **{name: metrics.summary(retrieval) for name, retrieval in found.items()}}
-    result["paired"] = metrics.paired(after, found["baseline"])
-    if "release" in found:
-        result["over_release"] = metrics.paired(after, found["release"])
+    after = retrievals["finetuned"]
+    result = {"queries": len(after.rank), **{name: metrics.summary(retrieval) for name, retrieval in retrievals.items()}}
+    result["paired"] = metrics.paired(after, retrievals["baseline"])
+    if "release" in retrievals:
+        result["over_release"] = metrics.paired(after, retrievals["release"])
     return result
 
 
@@ -185,7 +208,7 @@ def _answers(uri: str, pictures: list[bytes], queries: dict[str, Queries], int8:
     log.info("%d pictures and their texts through %s", len(pictures), uri.rpartition("/")[2])
     distinct = {text: k for k, text in enumerate(dict.fromkeys(text for kind in queries.values() for text in kind.texts))}
     embedded = encoders.texts(list(distinct))
-    texts = {kind: embedded[[distinct[text] for text in found.texts]] for kind, found in queries.items()}
+    texts = {kind: embedded[[distinct[text] for text in asked.texts]] for kind, asked in queries.items()}
     return _Answers(encoders.images(pictures), texts, queries)
 
 
@@ -193,18 +216,18 @@ def _int8(folder: Path, fp32: _Answers, int8: _Answers) -> dict[str, dict]:
     """Each tower's 8-bit encoder, the other tower in fp32: what it costs, what it saves, whether it ships."""
     full = _recall(fp32)
     mixed = {"image_encoder": replace(fp32, images=int8.images), "text_encoder": replace(fp32, texts=int8.texts)}
-    found = {}
+    towers = {}
     for name, answers in mixed.items():
         recall = _recall(answers)
         size, fp32_size = ((folder / f"{name}{suffix}").stat().st_size for suffix in (".int8.onnx", ".onnx"))
-        found[name] = {
+        towers[name] = {
             "R@10": recall,
             "loss": full - recall,
             "bytes": size,
             "fp32_bytes": fp32_size,
             "ships": full - recall <= INT8_LOSS and size <= INT8_SIZE * fp32_size,
         }
-    return found
+    return towers
 
 
 def _recall(answers: _Answers) -> float:
