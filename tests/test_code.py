@@ -15,7 +15,7 @@ def digest(tmp_path, monkeypatch):
     """Write a small library and give the digest of its module `stage`."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(code, "LIBRARY", "toylib")
-    caches = (code._parsed, code._path, code._folder)
+    caches = (code._parsed, code._path)
 
     def clear():
         for cache in caches:

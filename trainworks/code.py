@@ -49,7 +49,7 @@ def _parsed(name: str) -> _Module:
     """What counts of a library module, and which others it imports."""
     path = _path(name)
     if path is None:
-        raise ModuleNotFoundError(f"no module {name} in {_folder()}", name=name)
+        raise ModuleNotFoundError(f"no module {name} in {_folders()[0]}", name=name)
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     tree = ast.parse(path.read_text())
     imports: set[str] = set()
@@ -84,7 +84,7 @@ def _templates(path: Path) -> list[str]:
         path = todo.pop()
         if path not in texts and path.is_file():
             texts[path] = path.read_text()
-            todo += [_folder() / name for name in _INCLUDED.findall(texts[path])]
+            todo += [folder / name for name in _INCLUDED.findall(texts[path]) for folder in _folders()]
     return [texts[path] for path in sorted(texts)]
 
 
@@ -94,13 +94,12 @@ def _path(name: str) -> Path | None:
     library, *parts = name.split(".")
     if library != LIBRARY:
         return None
-    base = _folder().joinpath(*parts)
-    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+    bases = [folder.joinpath(*parts) for folder in _folders()]
+    return next((path for base in bases for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
-@functools.cache
-def _folder() -> Path:
-    """The library's own, where its templates' names start too."""
+def _folders() -> list[Path]:
+    """The library's own, where its templates' names start too; and where else its rooms are."""
     spec = find_spec(LIBRARY)
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin).parent
+    assert spec is not None and spec.submodule_search_locations is not None
+    return [Path(folder) for folder in spec.submodule_search_locations]

@@ -17,6 +17,8 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+import trainworks
+
 _LONGEST = 240
 INK, MUTED, LINE = "#010101", "#020202", "#030303"
 SERIES = ["#040404", "#050505", "#060606", "#070707", "#080808", "#090909"]
@@ -71,7 +73,7 @@ def render(template: str, **content: object) -> str:
         jinja2.UndefinedError: the template names something that *content* lacks.
     """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parents[1]), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(list(trainworks.__path__)), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(cell=cell, kind=_kind, short=short, percent=percent, per_hundred=per_hundred, dollars=dollars)
     return environment.get_template(template).render(**content)
