@@ -13,8 +13,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _drift(chosen: argparse.Namespace) -> int:
-    from trainworks.drift import in_words
     from trainworks.toy.line import drift
+
+    from trainworks.drift import in_words
 
     measures = drift(chosen.bundle, chosen.points)
     print(in_words(measures, "the points"))

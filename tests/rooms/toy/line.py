@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from trainworks.toy.facts import MEASURES, PACKAGES, PIPELINE
 
 from trainworks import drift as drifts
 from trainworks import facts, intervals, profile
@@ -14,7 +15,6 @@ from trainworks.release import bundle, measures, scores, stored
 from trainworks.report import page
 from trainworks.report.verdict import table
 from trainworks.storage import manifest
-from trainworks.toy.facts import MEASURES, PACKAGES, PIPELINE
 
 
 @dataclass(frozen=True)
