@@ -17,6 +17,8 @@
 A knob with a bad value raises ``ValueError`` naming the knob, its value and what is allowed.
 """
 
+from itertools import dropwhile
+
 
 class TrainworksError(Exception):
     """Base of every error Trainworks raises on purpose, but for bad knobs (``ValueError``)."""
@@ -68,3 +70,13 @@ class LanguageError(ValueError):
     def __init__(self, knob: str, text: str, position: int, message: str):
         super().__init__(f"{knob}: {message}\n  {text}\n  {' ' * position}^ at position {position}")
         self.knob, self.text, self.position = knob, text, position
+
+
+def last_words(stderr: str) -> str:
+    """The exception that ended a Python process, whole and without its frames, from what the process wrote to *stderr*.
+
+    Without a traceback it is all that was written: the runtime ended the process, or a signal did.
+    """
+    after = stderr.rpartition("Traceback (most recent call last):\n")[2]
+    error = "\n".join(dropwhile(lambda line: line.startswith(" "), after.splitlines()))
+    return error.strip() or "it wrote no error"

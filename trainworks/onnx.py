@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainworks.errors import ParityError
+from trainworks.errors import ParityError, last_words
 
 OPSET = 18
 LARGEST_BATCH = 4096
@@ -85,7 +85,7 @@ def check_parity(path: Path, inputs: np.ndarray, expected: np.ndarray, lengths: 
         np.savez(example, inputs=inputs, expected=expected, lengths=lengths)
         child = subprocess.run([sys.executable, "-m", "trainworks.onnx", path, example], capture_output=True, text=True, check=False)
     if child.returncode:
-        raise ParityError(f"{path.name}: onnxruntime ended with {child.returncode} on this graph: {child.stderr.strip()[-500:]}")
+        raise ParityError(f"{path.name}: onnxruntime ended with {child.returncode} on this graph: {last_words(child.stderr)}")
     found = json.loads(child.stdout)
     if not found["max_abs"] <= TOLERANCE:
         raise ParityError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainworks.errors import last_words
 from trainworks.photostock.search import Encoders
 
 
@@ -25,7 +26,7 @@ def embed(encoders: Path, pictures: Sequence[bytes], texts: Sequence[str]) -> tu
         (folder / "texts.json").write_text(json.dumps(texts))
         child = subprocess.run([sys.executable, "-m", __name__, encoders, folder], capture_output=True, text=True, check=False)
         if child.returncode:
-            raise RuntimeError(f"{encoders}: its encoders ended with {child.returncode} in another process: {child.stderr.strip()[-500:]}")
+            raise RuntimeError(f"{encoders}: its encoders ended with {child.returncode} in another process: {last_words(child.stderr)}")
         return np.load(folder / "pictures.npy"), np.load(folder / "texts.npy")
 
 
