@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--quick] [--full] [--only NAME …]``: runs the rows and writes ``RESULTS.md``; rows not run keep their results."""
+"""``python -m benchmarks [--quick] [--full] [--only NAME …]``: run sections and write ``RESULTS.md``; others keep their results."""
 
 import argparse
 import importlib
@@ -29,29 +29,33 @@ SECTIONS = (
 FULL = ("budget", "serving_large")
 """Too long for every run."""
 
-UNHURRIED = ("growth",)
-"""Not run quickly: small sizes would tell nothing."""
+NOT_QUICK = ("growth",)
+"""Not run by ``--quick``: at small sizes the result means nothing."""
 
-KEPT = Path(__file__).parent / "results.json"
+RESULTS = Path(__file__).parent / "results.json"
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run the chosen sections, telling each row as it comes."""
+    """Run the chosen sections, and print each row when it is measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller sizes, one repeat: does it work, not how fast is it")
     parser.add_argument("--full", action="store_true", help="also the rows that take many minutes")
     parser.add_argument("--only", nargs="+", choices=(*SECTIONS, *FULL), help="these rows alone")
     chosen = parser.parse_args(words)
-    for made_before in SCRATCH.glob("*"):
-        if not made_before.name.startswith("photos-"):  # which nothing that is measured has made
-            shutil.rmtree(made_before) if made_before.is_dir() else made_before.unlink()
-    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    for path in SCRATCH.glob("*"):
+        if path.name.startswith("photos-"):  # made by no code that is measured
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    measured = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     command = f"python -m benchmarks{' --quick' if chosen.quick else ''}"
-    usual = [name for name in SECTIONS if not (chosen.quick and name in UNHURRIED)]
+    usual = [name for name in SECTIONS if not (chosen.quick and name in NOT_QUICK)]
     for name in tqdm(chosen.only or (*usual, *(FULL if chosen.full else ())), "benchmarks"):
-        kept[name] = _section(name, chosen.quick, f"{command}{' --full' if name in FULL else ''}")
-        KEPT.write_text(json.dumps(kept, indent=1) + "\n")
-    (Path(__file__).parent / "RESULTS.md").write_text(results.page(kept, _told()))
+        measured[name] = _section(name, chosen.quick, f"{command}{' --full' if name in FULL else ''}")
+        RESULTS.write_text(json.dumps(measured, indent=1) + "\n")
+    (Path(__file__).parent / "RESULTS.md").write_text(results.page(measured, _descriptions()))
 
 
 def _section(name: str, quick: bool, command: str) -> dict[str, object]:
@@ -62,8 +66,8 @@ def _section(name: str, quick: bool, command: str) -> dict[str, object]:
     return {"rows": rows, "command": command, "machine": results.machine(), "seconds": round(time.monotonic() - start)}
 
 
-def _told() -> Mapping[str, str]:
-    """What each section says of itself."""
+def _descriptions() -> Mapping[str, str]:
+    """The docstring of each section's module."""
     return {name: importlib.import_module(f"benchmarks.{name}").__doc__ or "" for name in (*SECTIONS, *FULL)}
 
 

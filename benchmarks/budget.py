@@ -1,6 +1,6 @@
 """Within about 350 CPU seconds on Open Clip Art, at the best recipe each side has: R@10 of text to image on the 500 validation pictures.
 
-Long, and only run by ``--full`` where data/openclipart is there. Both start from the same towers and the same prepared pictures of 224
+Long, and only run by ``--full`` where data/openclipart exists. Both start from the same towers and the same prepared pictures of 224
 pixels, split by contributor; ours trains as ``experiments/photostock/openclipart.yaml`` says, the peer as its best run here: all
 parameters at 1e-3, bf16, 32 tokens, as many whole epochs as come nearest to the budget. Ours counts all it does, features included; the
 peer's seconds stand beside it.
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import data, training
-from benchmarks.harness import Row, child, made, version
+from benchmarks.harness import Row, cached_folder, child, version
 
 SECONDS, GALLERY = 350, 500
 RECIPE: dict[str, Any] = {
@@ -27,11 +27,11 @@ def rows(quick: bool) -> Iterator[Row]:
     if not data.OPENCLIPART.is_dir():
         return
     shards, dataset = data.prepared(str(data.OPENCLIPART), 224, GALLERY)
-    files = made("openclipart-csv", lambda out: training.write_csv(shards, dataset, out))
+    files = cached_folder("openclipart-csv", lambda out: training.write_csv(shards, dataset, out))
     start = str(training.started("lite0-minilm", "pretrained", 224))
-    same: dict[str, Any] = {"case": "lite0-minilm, budget", "start": start}
-    ours = child(training.finetuned, **same, epochs=12, shards=[str(shard) for shard in shards], dataset=str(dataset), **RECIPE)
-    peer = child(training.open_clip_train, peer=True, **same, epochs=1, files=str(files))
+    arguments: dict[str, Any] = {"case": "lite0-minilm, budget", "start": start}
+    ours = child(training.finetuned, **arguments, epochs=12, shards=[str(shard) for shard in shards], dataset=str(dataset), **RECIPE)
+    peer = child(training.open_clip_train, peer=True, **arguments, epochs=1, files=str(files))
     yield Row(
         f"R@10 for about {SECONDS} CPU seconds",
         f"open_clip_train.main, {version('open_clip_torch')}, 1 epoch",

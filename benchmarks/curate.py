@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.harness import Facts, Row, child, made, timed, version
+from benchmarks.harness import Facts, Row, cached_folder, child, timed, version
 
 SHARD = 20_000
 LIMIT_SECONDS, LIMIT_BYTES = 60, 2 * 10**9
@@ -23,7 +23,7 @@ LIMIT_SECONDS, LIMIT_BYTES = 60, 2 * 10**9
 def rows(quick: bool) -> Iterator[Row]:
     """A million rows, quickly a tenth of that."""
     n = 100_000 if quick else 1_000_000
-    folder = str(made(f"rows-{n}", lambda out: write_shards(n, out)))
+    folder = str(cached_folder(f"rows-{n}", lambda out: write_shards(n, out)))
     ours, naive = child(curate, folder=folder), child(pandas, folder=folder)
     shown = {"ours": f"{ours['cpu']:.1f} s", "theirs": f"{naive['cpu']:.1f} s"}
     yield Row(f"{n:,} rows", f"{version('pandas')}, naively, a part of it", [naive["cpu"] / ours["cpu"]], "", **shown)
@@ -54,25 +54,25 @@ def write_shards(n: int, out: Path) -> None:
     fingerprint[copies] = fingerprint[rng.integers(0, n, len(copies))]
     for number, start in enumerate(range(0, n, SHARD)):
         count = min(SHARD, n - start)
-        here = slice(start, start + count)
-        said = words[(rng.pareto(1.0, (count, 12)) * 20).astype(np.int64) % len(words)]
+        part = slice(start, start + count)
+        text_words = words[(rng.pareto(1.0, (count, 12)) * 20).astype(np.int64) % len(words)]
         ids = [f"{k:08d}" for k in range(start, start + count)]
         contributor = (rng.pareto(1.2, count) * 40).astype(np.int64) % (n // 50)
         table = pa.table(
             {
                 "id": ids,
                 "image": [f"{name}.jpg" for name in ids],
-                "title": [" ".join(row[:4]) for row in said],
-                "description": [" ".join(row[4:8]) if k % 3 == 0 else "" for k, row in enumerate(said)],
-                "tags": pa.array([list(dict.fromkeys(row[8:])) for row in said], pa.list_(pa.string())),
+                "title": [" ".join(row[:4]) for row in text_words],
+                "description": [" ".join(row[4:8]) if k % 3 == 0 else "" for k, row in enumerate(text_words)],
+                "tags": pa.array([list(dict.fromkeys(row[8:])) for row in text_words], pa.list_(pa.string())),
                 "contributor": [f"contributor {k}" for k in contributor],
                 "licence": ["CC0"] * count,
                 "group": [""] * count,
-                "fingerprint": fingerprint[here],
+                "fingerprint": fingerprint[part],
                 "repairs": pa.array([[]] * count, pa.list_(pa.string())),
                 "rejected": [""] * count,
                 "detail": [""] * count,
-                "phash": hashes[here],
+                "phash": hashes[part],
                 "width": pa.array([128] * count, pa.int32()),
                 "height": pa.array([128] * count, pa.int32()),
                 "format": ["JPEG"] * count,
@@ -96,7 +96,7 @@ def curate(folder: str) -> Facts:
 
 
 def pandas(folder: str) -> Facts:
-    """What one writes first."""
+    """The script that one writes first."""
     import tempfile
 
     import pandas as pd
@@ -106,16 +106,16 @@ def pandas(folder: str) -> Facts:
     def caption(row: pd.Series) -> str:
         return f"{row['title']}. {row['description']} {', '.join(row['tags'])}".strip()
 
-    def side(contributor: str) -> str:
-        lot = int(hashlib.sha256(contributor.encode()).hexdigest()[:8], 16) % 100
-        return "test" if lot == 0 else "val" if lot == 1 else "train"
+    def split(contributor: str) -> str:
+        bucket = int(hashlib.sha256(contributor.encode()).hexdigest()[:8], 16) % 100
+        return "test" if bucket == 0 else "val" if bucket == 1 else "train"
 
     def work(out: Path) -> None:
         table = pd.concat([pd.read_parquet(shard / ROWS) for shard in sorted(Path(folder).glob("shard-*"))])
         table = table[table["rejected"] == ""].sort_values("id").drop_duplicates("fingerprint")
         table["caption"] = table.apply(caption, axis=1)
         table = table[table["caption"] != ""].groupby("contributor").head(300)
-        table["split"] = table["contributor"].apply(side)
+        table["split"] = table["contributor"].apply(split)
         table.to_parquet(out / "index.parquet")
 
     with tempfile.TemporaryDirectory() as out:

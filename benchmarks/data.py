@@ -1,4 +1,4 @@
-"""What the rows measure on: the embedded sample, Open Clip Art where it is there, and photographs' worth of JPEG made from them."""
+"""Data of the benchmarks: the embedded sample, Open Clip Art where it was fetched, and JPEGs as large as photographs made from them."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.harness import HOUSE, made
+from benchmarks.harness import HOUSE, cached_folder
 from trainworks.photostock.catalogue import catalogue, slices
 from trainworks.photostock.curation.curate import curate
 from trainworks.photostock.curation.knobs import DataConfig
@@ -22,12 +22,12 @@ GRAIN = 4.0
 
 def photos(count: int) -> Path:
     """A folder of *count* JPEGs of 1 to 2 megapixels, quality 90, 4:2:0: sample pictures enlarged, with grain; the same every time."""
-    return made(f"photos-{count}", lambda out: _photos(count, out))
+    return cached_folder(f"photos-{count}", lambda out: _photos(count, out))
 
 
 def prepared(source: str, stored_size: int, gallery: int) -> tuple[list[Path], Path]:
     """Shards and dataset of *source*, as the pipeline makes them with its default thinning."""
-    folder = made(f"{Path(source).name}-{stored_size}-{gallery}", lambda out: _prepared(source, stored_size, gallery, out))
+    folder = cached_folder(f"{Path(source).name}-{stored_size}-{gallery}", lambda out: _prepared(source, stored_size, gallery, out))
     return sorted(folder.glob("shard-*")), folder / "dataset"
 
 
@@ -47,12 +47,12 @@ def _photos(count: int, out: Path) -> None:
 
 
 def _prepared(source: str, stored_size: int, gallery: int, out: Path) -> None:
-    found = catalogue.read(source)
-    for number, rows in enumerate(slices.slices(found.table)):
-        cut, shard = out / f"slice-{number:04d}", out / f"shard-{number:04d}"
-        slices.write_slice(rows, cut)
+    read = catalogue.read(source)
+    for number, rows in enumerate(slices.slices(read.table)):
+        slice_, shard = out / f"slice-{number:04d}", out / f"shard-{number:04d}"
+        slices.write_slice(rows, slice_)
         shard.mkdir()
-        prepare(cut, found.root, shard, stored_size)
+        prepare(slice_, read.root, shard, stored_size)
         manifest.write(shard)
     (out / "dataset").mkdir()
     curate(sorted(out.glob("shard-*")), DataConfig(gallery=gallery), out / "dataset")
@@ -60,5 +60,5 @@ def _prepared(source: str, stored_size: int, gallery: int, out: Path) -> None:
 
 
 def paths(names: Sequence[str]) -> list[Path]:
-    """What came to a child process as JSON."""
+    """The paths that a child process got as JSON."""
     return [Path(name) for name in names]

@@ -1,6 +1,6 @@
 """One GPU: the training step of ViT-B/32 and ViT-B/16 in bf16, as a share of what an H200 can compute (790 TFLOP/s, dense bf16).
 
-Where there is no CUDA device the rows are arithmetic, not measurement: pairs per second at the target share. Operations are counted as
+Without a CUDA device the rows are arithmetic, not measurement: pairs per second at the target share. Operations are counted as
 multiply and add, of the matrix products of both towers, forward and twice that backward. Synthetic input is on the device already;
 "real" comes from uint8 pictures in the host's memory through pinned copies, and its stall is the time it costs over synthetic.
 """
@@ -15,7 +15,7 @@ BATCHES = (1024, 2048, 4096, 8192)
 
 
 def rows(quick: bool) -> Iterator[Row]:
-    """Measured where there is a GPU, else arithmetic."""
+    """Measured on a GPU, or without one arithmetic."""
     if not child(available)["cuda"]:
         for name, share in TARGETS.items():
             pairs = share * PEAK / child(operations, architecture=name)["per_pair"]
@@ -74,14 +74,14 @@ def step(architecture: str, batch: int, compiled: bool, repeats: int = 20) -> Fa
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     pictures = [torch.randint(0, 256, (batch, 3, 224, 224), dtype=torch.uint8).pin_memory() for _ in range(2)]
     texts, numbers = torch.randint(1, 49000, (batch, 77)).cuda(), torch.arange(batch).cuda()
-    here = pictures[0].cuda()
+    on_device = pictures[0].cuda()
 
     def seconds(real: bool) -> float:
         for number in range(repeats + 5):
             if number == 5:
                 torch.cuda.synchronize()
                 start = time.perf_counter()
-            images = (pictures[number % 2].cuda(non_blocking=True) if real else here).float().div_(127.5).sub_(1)
+            images = (pictures[number % 2].cuda(non_blocking=True) if real else on_device).float().div_(127.5).sub_(1)
             optimizer.zero_grad()
             with torch.autocast("cuda", torch.bfloat16):
                 image, text, scale = embed(images, texts)[:3]

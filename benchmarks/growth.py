@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import curate, data, prepare, serving
-from benchmarks.harness import Facts, Row, child, made, timed
+from benchmarks.harness import Facts, Row, cached_folder, child, timed
 
 TIMES = (1, 4, 16)
 
@@ -25,22 +25,27 @@ def rows(quick: bool) -> Iterator[Row]:
     encoders = str(serving.exported("lite0-minilm", "pretrained") / "encoders")
     stages = {
         "prepare": lambda n: child(prepare.ours, folder=str(some_photos(largest, photos * n)), stored_size=128),
-        "curate": lambda n: child(curate.curate, folder=str(made(f"rows-{table * n}", lambda out: curate.write_shards(table * n, out)))),
+        "curate": lambda n: child(curate.curate, folder=str(rows_folder(table * n))),
         "evaluate": lambda n: child(evaluate, encoders=encoders, folder=str(largest), count=gallery * n),
     }
     sizes = {"prepare": (photos, "photographs"), "curate": (table, "rows"), "evaluate": (gallery, "pictures")}
     for name, run in stages.items():
         runs = [run(times) for times in tqdm(TIMES, name, delay=2, leave=False)]
         exponent = float(np.polyfit(np.log(TIMES), np.log([run["cpu"] for run in runs]), 1)[0])
-        at, unit = sizes[name]
+        count, unit = sizes[name]
         spent = ", ".join(f"{run['cpu']:.1f}" for run in runs)
-        bound = "" if name == "evaluate" else "<= 1.1"
-        yield Row(f"{name}: exponent", "linear", [exponent], bound, ours=f"{spent} s", note=f"{at:,} to {16 * at:,} {unit}")
+        target = "" if name == "evaluate" else "<= 1.1"
+        yield Row(f"{name}: exponent", "linear", [exponent], target, ours=f"{spent} s", note=f"{count:,} to {16 * count:,} {unit}")
         growth = runs[-1]["peak"] / runs[0]["peak"]
-        flat = "" if name == "curate" else "<= 1.5"
+        target = "" if name == "curate" else "<= 1.5"
         yield Row(
-            f"{name}: memory", "flat", [growth], flat, of="memory", ours=", ".join(f"{run['peak'] / 2**20:.0f}" for run in runs) + " MiB"
+            f"{name}: memory", "flat", [growth], target, of="memory", ours=", ".join(f"{run['peak'] / 2**20:.0f}" for run in runs) + " MiB"
         )
+
+
+def rows_folder(count: int) -> Path:
+    """Shards of *count* rows without pictures."""
+    return cached_folder(f"rows-{count}", lambda out: curate.write_shards(count, out))
 
 
 def some_photos(folder: Path, count: int) -> Path:
@@ -52,7 +57,7 @@ def some_photos(folder: Path, count: int) -> Path:
         lines = (folder / "catalogue.jsonl").read_text().splitlines()[:count]
         (out / "catalogue.jsonl").write_text("\n".join(lines) + "\n")
 
-    return made(f"some-photos-{count}", make)
+    return cached_folder(f"some-photos-{count}", make)
 
 
 def evaluate(encoders: str, folder: str, count: int) -> Facts:
@@ -60,13 +65,13 @@ def evaluate(encoders: str, folder: str, count: int) -> Facts:
     from trainworks.photostock.evaluation import metrics
     from trainworks.photostock.search import Encoders
 
-    found = Encoders.load(encoders)
+    loaded = Encoders.load(encoders)
     photos = sorted(Path(folder).glob("*.jpg"))
     pictures = [photos[number % len(photos)] for number in range(count)]
     labels = np.arange(count)
 
     def work() -> None:
-        images, texts = found.images(pictures), found.texts([f"photograph {path.stem}" for path in pictures])
+        images, texts = loaded.images(pictures), loaded.texts([f"photograph {path.stem}" for path in pictures])
         metrics.summary(metrics.ranks(texts, images, labels, labels))
         metrics.calibration(texts, images, metrics.same_label(labels, labels))
 

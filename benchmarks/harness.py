@@ -24,18 +24,18 @@ _CHILD = """
 import importlib, json, sys
 from benchmarks.harness import peak
 module, function, arguments, answer = sys.argv[1:]
-found = getattr(importlib.import_module(module), function)(**json.loads(arguments))
-found["peak"] = peak()
-open(answer, "w").write(json.dumps(found))
+facts = getattr(importlib.import_module(module), function)(**json.loads(arguments))
+facts["peak"] = peak()
+open(answer, "w").write(json.dumps(facts))
 """
 
 Facts = dict[str, Any]
-"""What a run tells: ``cpu`` and ``wall`` in seconds, ``peak`` in bytes of resident memory, and whatever else it found."""
+"""Measurements of a run: ``cpu`` and ``wall`` in seconds, ``peak`` in bytes of resident memory, and what else the function returns."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the page. *ratios* has one number per repeat, or a single one where there is nothing to repeat."""
+    """One line of the page. *ratios* has one number per repeat, or a single one where nothing is repeated."""
 
     work: str
     peer: str
@@ -43,7 +43,7 @@ class Row:
     ratios: Sequence[float]
     """Peer's cost over ours (target ≥) or ours over the limit's (target ≤)."""
     target: str
-    """``>= 3`` or ``<= 1.5``; empty where the row is there to be read beside another."""
+    """``>= 3`` or ``<= 1.5``; empty where the row is for comparison only."""
     of: str = "CPU"
     """What the ratio is of: CPU, wall, or another unit."""
     ours: str = ""
@@ -78,8 +78,8 @@ def child(function: Callable[..., Facts], *, peer: bool = False, threads: int = 
     """
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        called = [function.__module__, function.__name__, json.dumps(arguments)]
-        _run([python(peer), "-W", "ignore", "-c", _CHILD, *called, str(answer)], threads)
+        call = [function.__module__, function.__name__, json.dumps(arguments)]
+        _run([python(peer), "-W", "ignore", "-c", _CHILD, *call, str(answer)], threads)
         return json.loads(answer.read_text())
 
 
@@ -91,11 +91,11 @@ def program(command: Sequence[object], *, threads: int = 1, environment: Mapping
 
 def alternate(repeats: int, *sides: Callable[[], Facts]) -> list[list[Facts]]:
     """Each of *sides* in turn, *repeats* times: for every side its runs."""
-    found: list[list[Facts]] = [[] for _ in sides]
+    runs_of: list[list[Facts]] = [[] for _ in sides]
     for _ in tqdm(range(repeats), "repeats", delay=2, leave=False):
-        for runs, side in zip(found, sides, strict=True):
+        for runs, side in zip(runs_of, sides, strict=True):
             runs.append(side())
-    return found
+    return runs_of
 
 
 def ratios(over: Sequence[Facts], under: Sequence[Facts], of: str = "cpu") -> list[float]:
@@ -118,10 +118,10 @@ def version(package: str) -> str:
     from importlib.metadata import distributions, version
 
     installed = distributions(name=package, path=[str(path) for path in PEERS.parent.glob("lib/python*/site-packages")])
-    return f"{package} {next((found.version for found in installed), None) or version(package)}"
+    return f"{package} {next((distribution.version for distribution in installed), None) or version(package)}"
 
 
-def made(name: str, make: Callable[[Path], object]) -> Path:
+def cached_folder(name: str, make: Callable[[Path], object]) -> Path:
     """The folder of toy data *name* in the scratch space, made on first use."""
     folder = SCRATCH / name
     if not folder.exists():
@@ -133,7 +133,7 @@ def made(name: str, make: Callable[[Path], object]) -> Path:
 
 
 def peak() -> int:
-    """Bytes this process had in memory at most; ``ru_maxrss`` would begin with what its parent had."""
+    """Bytes this process had in memory at most; ``ru_maxrss`` would begin with its parent's."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
@@ -145,8 +145,8 @@ def _run(command: list[str], threads: int, environment: Mapping[str, str] | None
         command, cwd=HOUSE, env={**os.environ, **limits, **tokenizers, **(environment or {})}, capture_output=True, text=True, check=False
     )
     if child.returncode:
-        called = " ".join(word for word in command if word != _CHILD)[:300]
-        raise RuntimeError(f"{called} ended with {child.returncode}:\n{child.stdout[-1500:]}\n{child.stderr[-3000:]}")
+        shown = " ".join(word for word in command if word != _CHILD)[:300]
+        raise RuntimeError(f"{shown} ended with {child.returncode}:\n{child.stdout[-1500:]}\n{child.stderr[-3000:]}")
 
 
 def _cpu() -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import data
-from benchmarks.harness import Facts, Row, alternate, child, made, median, ratios, timed, version
+from benchmarks.harness import Facts, Row, alternate, cached_folder, child, median, ratios, timed, version
 
 ARCHITECTURE = "ViT-S-32-alt"
 BATCH, EPOCHS = 32, 12
@@ -26,12 +26,15 @@ STORED, SIZE = 256, 224
 def rows(quick: bool) -> Iterator[Row]:
     """Images per core-second."""
     shards, dataset = data.prepared(str(data.photos(64)), STORED, gallery=10)
-    tar = made("photos.tar", lambda out: write_tar(shards, dataset, out)) / "photos.tar"
-    where: dict[str, Any] = {"shards": [str(shard) for shard in shards], "dataset": str(dataset)}
-    ours, peer = alternate(1 if quick else 2, partial(child, loader, **where), lambda: child(open_clip, peer=True, tar=str(tar)))
-    once = [{"cpu": run["each"] + run["making"] / EPOCHS} for run in ours]
-    made_once = [{"cpu": run["each"]} for run in ours]
-    for work, mine, target in (("a batch, array made", made_once, ">= 4"), (f"the same, with 1/{EPOCHS} of making the array", once, "")):
+    tar = cached_folder("photos.tar", lambda out: write_tar(shards, dataset, out)) / "photos.tar"
+    inputs: dict[str, Any] = {"shards": [str(shard) for shard in shards], "dataset": str(dataset)}
+    ours, peer = alternate(1 if quick else 2, partial(child, loader, **inputs), lambda: child(open_clip, peer=True, tar=str(tar)))
+    with_array = [{"cpu": run["each"] + run["making"] / EPOCHS} for run in ours]
+    without_array = [{"cpu": run["each"]} for run in ours]
+    for work, mine, target in (
+        ("a batch, array made", without_array, ">= 4"),
+        (f"the same, with 1/{EPOCHS} of making the array", with_array, ""),
+    ):
         yield Row(
             work,
             f"{version('open_clip_torch')} transform over {version('webdataset')}",
@@ -46,12 +49,12 @@ def write_tar(shards: list[Path], dataset: Path, out: Path) -> None:
     """The training pictures and captions of *dataset* as webdataset has them, EPOCHS times."""
     from trainworks.photostock.curation import index
 
-    found = index.rows(dataset, "train")
-    pictures = sorted(index.pictures(found, shards))
+    rows = index.rows(dataset, "train")
+    pictures = sorted(index.pictures(rows, shards))
     with tarfile.open(out / "photos.tar", "w") as file:
         for epoch in range(EPOCHS):
             for position, picture in pictures:
-                for ending, content in (("jpg", picture), ("txt", found["caption"][position].encode())):
+                for ending, content in (("jpg", picture), ("txt", rows["caption"][position].encode())):
                     entry = tarfile.TarInfo(f"{epoch:02d}{position:04d}.{ending}")
                     entry.size = len(content)
                     file.addfile(entry, BytesIO(content))
@@ -65,26 +68,24 @@ def loader(shards: list[str], dataset: str) -> Facts:
     from trainworks.photostock.model.towers import normalise
     from trainworks.photostock.model.vocabulary import open_clip_tokenizer
     from trainworks.photostock.preprocessing.pixels import Preprocessing
-    from trainworks.photostock.training import dataset as trained
+    from trainworks.photostock.training.dataset import PairLoader, tokens
     from trainworks.photostock.training.knobs import TrainConfig
     from trainworks.photostock.training.pixel_array import pixel_array
 
     torch.set_num_threads(1)
     folder, config = Path(dataset), TrainConfig(augment_image="random_resized_crop(0.9, 1.0)", augment_text="", batch_size=BATCH)
-    found = index.rows(folder, "train")
-    encode = trained.tokens(open_clip_tokenizer(ARCHITECTURE)[0])
+    rows = index.rows(folder, "train")
+    encode = tokens(open_clip_tokenizer(ARCHITECTURE)[0])
     mean, std = torch.full((3,), 0.5), torch.full((3,), 0.25)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "pixels"
-        making, array = timed(
-            lambda: pixel_array(found, data.paths(shards), Preprocessing(f"shortest({SIZE}) > center_crop({SIZE})"), path)
-        )
-        pairs = trained.PairLoader(found, array, encode, index.prompt(folder), config)
+        making, array = timed(lambda: pixel_array(rows, data.paths(shards), Preprocessing(f"shortest({SIZE}) > center_crop({SIZE})"), path))
+        pairs = PairLoader(rows, array, encode, index.prompt(folder), config)
 
         batches = (batch for _ in range(EPOCHS) for batch in pairs)
 
         spent, count = timed(lambda: sum(len(normalise(batch.image, mean, std)) for batch in batches))
-    return {"cpu": spent["cpu"] / count, "each": spent["cpu"] / count, "making": making["cpu"] / len(found)}
+    return {"cpu": spent["cpu"] / count, "each": spent["cpu"] / count, "making": making["cpu"] / len(rows)}
 
 
 def open_clip(tar: str) -> Facts:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# The heavy packages are imported in the children alone: a child's peak begins with the size of who started it.
+# Only the children import the heavy packages: a child's peak begins with the size of its parent.
 
 PICTURES, SIDE = 200, 1200
 """The catalogue that prepare takes 1, 4 and 16 times: pictures of the embedded sample, enlarged to this width, as JPEG."""
@@ -26,11 +26,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("stages", nargs="*", default=[*STAGES], help=f"of {', '.join(STAGES)}")
     parser.add_argument("--times", nargs="*", type=int, default=[1, 4, 16], help="how often the catalogue is taken")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     print("| stage | rows | CPU seconds | peak MB |\n|---|---|---|---|")
-    for stage in asked.stages:
+    for stage in arguments.stages:
         make, unit = STAGES[stage]
-        for times in asked.times:
+        for times in arguments.times:
             with tempfile.TemporaryDirectory() as folder:
                 _child(f"{make}({times}, Path({folder!r}))")
                 used = _child(f"{stage}(Path({folder!r}))")
@@ -56,13 +56,13 @@ def catalogue_of_pictures(times: int, folder: Path) -> None:
 
     from trainworks.photostock.catalogue import catalogue, slices
 
-    found = catalogue.read("sample")
-    table = found.table.slice(0, PICTURES)
+    sample = catalogue.read("sample")
+    table = sample.table.slice(0, PICTURES)
     (folder / "pictures").mkdir()
     for name in table["image"].to_pylist():
         path = folder / "pictures" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(Path(found.root) / name) as image:
+        with Image.open(Path(sample.root) / name) as image:
             image.convert("RGB").resize((SIDE, SIDE * image.height // image.width)).save(path, "JPEG", quality=90)
     fingerprints = pa.array([_sha256((folder / "pictures" / name).read_bytes()) for name in table["image"].to_pylist()])
     table = table.set_column(table.schema.get_field_index("fingerprint"), "fingerprint", fingerprints)
@@ -82,7 +82,7 @@ def prepare(folder: Path) -> None:
 
 
 def rows_of_hashes(times: int, folder: Path) -> None:
-    """Shards without pictures: all that is known of a row is drawn from the hash of its number."""
+    """Shards without pictures: every column of a row is drawn from the hash of its number."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -93,15 +93,15 @@ def rows_of_hashes(times: int, folder: Path) -> None:
     words = np.array([_sha256(str(n).encode())[: 3 + n % 7] for n in range(20_000)], object)
     for first in range(0, times * ROWS, PER_SHARD):
         digests = [_sha256(str(row).encode()) for row in range(first, first + PER_SHARD)]
-        chance = np.random.default_rng(first)
-        said = words[(20_000 * chance.random((PER_SHARD, 14)) ** 3).astype(int)].tolist()  # some words are frequent, most are not
+        rng = np.random.default_rng(first)
+        text_words = words[(20_000 * rng.random((PER_SHARD, 14)) ** 3).astype(int)].tolist()  # some words are frequent, most are not
         empty = [""] * PER_SHARD
         columns = {
             "id": digests,
             "image": [f"{digest[:2]}/{digest}.jpg" for digest in digests],
-            "title": [" ".join(row[:8]) for row in said],
-            "tags": [row[8:] for row in said],
-            "contributor": [f"contributor {number}" for number in chance.integers(0, times * ROWS // 40, PER_SHARD)],
+            "title": [" ".join(row[:8]) for row in text_words],
+            "tags": [row[8:] for row in text_words],
+            "contributor": [f"contributor {number}" for number in rng.integers(0, times * ROWS // 40, PER_SHARD)],
             "licence": ["CC0"] * PER_SHARD,
             "fingerprint": digests,
             "repairs": [list[str]()] * PER_SHARD,
@@ -140,7 +140,7 @@ STAGES = {
     "curate": ("rows_of_hashes", ROWS),
     "curate_similar_texts": ("rows_of_hashes", ROWS),
 }
-"""Stage → what makes its input, and rows of the catalogue taken once."""
+"""Stage → the function that makes its input, and rows of the catalogue taken once."""
 
 
 if __name__ == "__main__":

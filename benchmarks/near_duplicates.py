@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Facts, Row, alternate, child, made, median, ratios, timed, version
+from benchmarks.harness import Facts, Row, alternate, cached_folder, child, median, ratios, timed, version
 from trainworks.photostock.curation.near_duplicates import RADIUS, clusters, leaders
 
 CHECKED = 20_000
@@ -76,37 +76,37 @@ def hashes(n: int, identical: float) -> Path:
 
     def make(out: Path) -> None:
         rng = np.random.default_rng(n)
-        found = rng.integers(0, 2**64, n, np.uint64)
+        drawn = rng.integers(0, 2**64, n, np.uint64)
         copies = np.arange(0, n, 10)
-        found[copies] = found[rng.integers(0, n, len(copies))]
+        drawn[copies] = drawn[rng.integers(0, n, len(copies))]
         for _ in range(RADIUS):
-            found[copies] ^= np.uint64(1) << rng.integers(0, 64, len(copies)).astype(np.uint64)
-        found[rng.permutation(n)[: round(identical * n)]] = 0x0123456789ABCDEF
-        np.save(out / "hashes.npy", found)
+            drawn[copies] ^= np.uint64(1) << rng.integers(0, 64, len(copies)).astype(np.uint64)
+        drawn[rng.permutation(n)[: round(identical * n)]] = 0x0123456789ABCDEF
+        np.save(out / "hashes.npy", drawn)
 
-    return made(f"hashes-{n}-{identical}", make) / "hashes.npy"
+    return cached_folder(f"hashes-{n}-{identical}", make) / "hashes.npy"
 
 
 def block_join(path: str) -> Facts:
     """Ours."""
-    given = np.load(path)
-    return timed(lambda: leaders(given, clusters(given, RADIUS), np.arange(len(given)), RADIUS))[0]
+    values = np.load(path)
+    return timed(lambda: leaders(values, clusters(values, RADIUS), np.arange(len(values)), RADIUS))[0]
 
 
 def faiss_flat(path: str, queries: int) -> Facts:
     """The peer, for *queries* of n, scaled to n."""
-    index, given = _index(path)
-    spent, _ = timed(lambda: index.range_search(given[:queries], RADIUS + 1))
-    return {name: value * len(given) / queries for name, value in spent.items()}
+    index, hashes = _index(path)
+    spent, _ = timed(lambda: index.range_search(hashes[:queries], RADIUS + 1))
+    return {name: value * len(hashes) / queries for name, value in spent.items()}
 
 
 def imagehash_loop(path: str, queries: int) -> Facts:
     """What imagehash's README shows: objects subtracted from one another, for *queries* of n, scaled to half of all pairs."""
     from imagehash import ImageHash
 
-    given = [ImageHash(bits.reshape(8, 8)) for bits in np.unpackbits(np.load(path).view(np.uint8).reshape(-1, 8), axis=1).astype(bool)]
-    spent, _ = timed(lambda: [sum(one - other <= RADIUS for other in given) for one in given[:queries]])
-    return {name: value * len(given) / queries / 2 for name, value in spent.items()}
+    hashes = [ImageHash(bits.reshape(8, 8)) for bits in np.unpackbits(np.load(path).view(np.uint8).reshape(-1, 8), axis=1).astype(bool)]
+    spent, _ = timed(lambda: [sum(one - other <= RADIUS for other in hashes) for one in hashes[:queries]])
+    return {name: value * len(hashes) / queries / 2 for name, value in spent.items()}
 
 
 def agreement(path: str) -> Facts:
@@ -114,14 +114,15 @@ def agreement(path: str) -> Facts:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    index, given = _index(path)
-    limits, _, found = index.range_search(given, RADIUS + 1)
+    index, hashes = _index(path)
+    limits, _, neighbour = index.range_search(hashes, RADIUS + 1)
     cluster = clusters(np.load(path), RADIUS)
-    query = np.repeat(np.arange(len(given)), np.diff(limits.astype(np.int64)))
-    components, _ = connected_components(coo_array((np.ones(len(found)), (query, found)), (len(given), len(given))), directed=False)
+    query = np.repeat(np.arange(len(hashes)), np.diff(limits.astype(np.int64)))
+    pairs = coo_array((np.ones(len(neighbour)), (query, neighbour)), (len(hashes), len(hashes)))
+    components, _ = connected_components(pairs, directed=False)
     return {
-        "recall": float((cluster[query] == cluster[found]).mean()),
-        "pairs": int((query < found).sum()),
+        "recall": float((cluster[query] == cluster[neighbour]).mean()),
+        "pairs": int((query < neighbour).sum()),
         "clusters": len(np.unique(cluster)),
         "components": components,
     }
@@ -131,7 +132,7 @@ def _index(path: str) -> tuple[Any, np.ndarray]:
     import faiss
 
     faiss.omp_set_num_threads(1)
-    given = np.load(path).view(np.uint8).reshape(-1, 8)
+    hashes = np.load(path).view(np.uint8).reshape(-1, 8)
     index = faiss.IndexBinaryFlat(64)
-    index.add(given)
-    return index, given
+    index.add(hashes)
+    return index, hashes

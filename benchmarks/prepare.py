@@ -48,20 +48,20 @@ def rows(quick: bool) -> Iterator[Row]:
 
 
 def ours(folder: str, stored_size: int) -> Facts:
-    """A slice of all pictures to a shard."""
+    """Ours: a slice of all pictures to a shard."""
     import tempfile
 
     from trainworks.photostock.catalogue import catalogue, slices
     from trainworks.photostock.preparation.prepare import prepare
 
     with tempfile.TemporaryDirectory() as rows, tempfile.TemporaryDirectory() as shard:
-        found = catalogue.read(folder)
-        slices.write_slice(found.table, Path(rows))
-        return timed(lambda: prepare(Path(rows), found.root, Path(shard), stored_size, threads=1))[0]
+        read = catalogue.read(folder)
+        slices.write_slice(read.table, Path(rows))
+        return timed(lambda: prepare(Path(rows), read.root, Path(shard), stored_size, threads=1))[0]
 
 
 def pillow(folder: str, stored_size: int) -> Facts:
-    """What cannot be avoided if Pillow does it."""
+    """The limit: decoding and resizing by Pillow, and nothing else."""
     files = _files(folder)
     return timed(lambda: [_resized(file, stored_size) for file in files])[0]
 
@@ -72,8 +72,8 @@ def img2dataset(folder: str, stored_size: int) -> Facts:
 
     resizer = Resizer(stored_size, "keep_ratio", resize_only_if_bigger=True)
     files = _files(folder)
-    spent, made = timed(lambda: [resizer(io.BytesIO(file)) for file in files])
-    assert all(error is None for *_, error in made), made[0][-1]
+    spent, resized = timed(lambda: [resizer(io.BytesIO(file)) for file in files])
+    assert all(error is None for *_, error in resized), resized[0][-1]
     return spent
 
 
@@ -81,11 +81,11 @@ def psnr(folder: str, stored_size: int) -> Facts:
     """The mean over all pictures of our pixels' peak signal-to-noise ratio against Pillow's, in dB."""
     from trainworks.photostock.preparation.decode import decode
 
-    found = []
+    decibels = []
     for file in _files(folder):
         mine, full = (np.asarray(image, np.float64) for image in (decode(file, stored_size).pixels, _resized(file, stored_size)))
-        found.append(10 * np.log10(255**2 / max(np.square(mine - full).mean(), 1e-9)))
-    return {"psnr": float(np.mean(found))}
+        decibels.append(10 * np.log10(255**2 / max(np.square(mine - full).mean(), 1e-9)))
+    return {"psnr": float(np.mean(decibels))}
 
 
 def _files(folder: str) -> list[bytes]:

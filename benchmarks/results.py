@@ -8,14 +8,14 @@ from typing import Any
 
 from benchmarks.harness import Row
 
-STOPPED = Path(__file__).parent / "missed.md"
+MISSED = Path(__file__).parent / "missed.md"
 """Where a target is missed: the profile, what was tried, and why it stopped there."""
 
 
-def page(kept: Mapping[str, Any], told: Mapping[str, str]) -> str:
-    """``RESULTS.md`` of the sections *kept*, in the order of *told*, which has each section's own words."""
-    found = {name: [Row(**row) for row in kept[name]["rows"]] for name in told if name in kept}
-    judged = [row for rows in found.values() for row in rows if row.met is not None]
+def page(results: Mapping[str, Any], descriptions: Mapping[str, str]) -> str:
+    """``RESULTS.md`` of the sections with *results*, in the order of *descriptions*, which has a text for each."""
+    sections = {name: [Row(**row) for row in results[name]["rows"]] for name in descriptions if name in results}
+    judged = [row for rows in sections.values() for row in rows if row.met is not None]
     lines = [
         "# Side by side",
         "",
@@ -23,14 +23,14 @@ def page(kept: Mapping[str, Any], told: Mapping[str, str]) -> str:
         f"the most behind it. {sum(bool(row.met) for row in judged)} of {len(judged)} targets are met; what was missed is explained below.",
         "",
     ]
-    for name, rows in found.items():
-        section = kept[name]
-        lines += [f"## {name.replace('_', ' ').capitalize()}", "", told[name].strip(), ""]
+    for name, rows in sections.items():
+        section = results[name]
+        lines += [f"## {name.replace('_', ' ').capitalize()}", "", descriptions[name].strip(), ""]
         lines += ["| work | peer or limit | ratio | target | of | ours | peer | |", "|---|---|---|---|---|---|---|---|"]
         lines += [line(row) for row in rows]
         lines += ["", f"`{section['command']}`, {section['seconds']} s, {section['machine']}", ""]
-    if STOPPED.exists():
-        lines += [STOPPED.read_text()]
+    if MISSED.exists():
+        lines += [MISSED.read_text()]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Fine-tuning end to end, against ``open_clip_train.main`` as it comes.
+"""Fine-tuning end to end, against ``open_clip_train.main`` with its defaults.
 
 Fair because both start from the same checkpoint and train the same parameters on the same stored pictures and captions, in batches of
 64, for as many epochs, in the same precision (bf16 autocast) and on two threads, data loading, validation after every epoch and
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import data
-from benchmarks.harness import SCRATCH, Facts, Row, alternate, child, made, median, ratios, timed, version
+from benchmarks.harness import SCRATCH, Facts, Row, alternate, cached_folder, child, median, ratios, timed, version
 
 GALLERY, BATCH = 100, 64
 HEADS = "logit_scale=1, *.head=1, *=0"
@@ -60,39 +60,39 @@ LEVERS = {
 def rows(quick: bool) -> Iterator[Row]:
     """Fine-tuning side by side, then the step."""
     shards, dataset = data.prepared("sample", 128, GALLERY)
-    files = str(made("sample-csv", lambda out: write_csv(shards, dataset, out)))
-    where: dict[str, Any] = {"shards": [str(shard) for shard in shards], "dataset": str(dataset)}
+    files = str(cached_folder("sample-csv", lambda out: write_csv(shards, dataset, out)))
+    inputs: dict[str, Any] = {"shards": [str(shard) for shard in shards], "dataset": str(dataset)}
     for name in COMPARED[:1] if quick else COMPARED:
         case = CASES[name]
         epochs = 1 if quick or case["backbone"] != "lite0-minilm" else 4
         start = str(started(case["backbone"], case["weights"], case["size"]))
-        same: dict[str, Any] = {"case": name, "start": start, "epochs": epochs}
+        arguments: dict[str, Any] = {"case": name, "start": start, "epochs": epochs}
         ours, peer = alternate(
             2 if epochs > 1 else 1,  # minutes each
-            partial(child, finetuned, threads=2, **same, **where),
-            partial(child, open_clip_train, peer=True, threads=2, **same, files=files),
+            partial(child, finetuned, threads=2, **arguments, **inputs),
+            partial(child, open_clip_train, peer=True, threads=2, **arguments, files=files),
         )
         batches = ours[0]["pictures"] / BATCH  # the last one is filled up by ours and dropped by the peer
-        mine, theirs = (
-            [run["cpu"] / (BATCH * epochs * whole) for run in runs] for runs, whole in ((ours, ceil(batches)), (peer, floor(batches)))
-        )
+        mine = [run["cpu"] / (BATCH * epochs * ceil(batches)) for run in ours]
+        theirs = [run["cpu"] / (BATCH * epochs * floor(batches)) for run in peer]
         yield Row(
             f"fine-tuning {name}, {epochs} epochs of {ours[0]['pictures']}",
             f"open_clip_train.main, {version('open_clip_torch')}",
-            [peers / own for own, peers in zip(mine, theirs, strict=True)],
+            [their_seconds / our_seconds for our_seconds, their_seconds in zip(mine, theirs, strict=True)],
             ">= 3",
             ours=f"{1 / statistics.median(mine):.1f} samples/s",
             theirs=f"{1 / statistics.median(theirs):.1f} samples/s",
             note=f"validation R@10 {100 * median(ours, 'recall'):.0f} %, peer {100 * median(peer, 'recall'):.0f} %",
         )
     if not quick:
-        yield from _steps(where)
+        yield from _steps(inputs)
 
 
-def _steps(where: dict[str, Any]) -> Iterator[Row]:
+def _steps(inputs: dict[str, Any]) -> Iterator[Row]:
     case = CASES["ViT-S-32-alt, all"]
-    same = {"start": str(started(case["backbone"], case["weights"], case["size"])), "threads": 2, **where}
-    plain, *levers = alternate(2, partial(child, step, **same), *(partial(child, step, **same, **o) for o in LEVERS.values()))
+    arguments = {"start": str(started(case["backbone"], case["weights"], case["size"])), "threads": 2, **inputs}
+    with_levers = [partial(child, step, **arguments, **options) for options in LEVERS.values()]
+    plain, *levers = alternate(2, partial(child, step, **arguments), *with_levers)
     for (name, options), runs in zip(LEVERS.items(), levers, strict=True):
         yield Row(
             f"step of ViT-S-32-alt: {name}",
@@ -107,7 +107,7 @@ def _steps(where: dict[str, Any]) -> Iterator[Row]:
 
 def started(backbone: str, weights: str, size: int) -> Path:
     """The checkpoint both sides start from, in the folder ``ours`` and, as a ``local-dir:`` of open_clip, ``peer``."""
-    return made(f"start-{backbone}-{size}", lambda out: child(start, backbone=backbone, weights=weights, size=size, out=str(out)))
+    return cached_folder(f"start-{backbone}-{size}", lambda out: child(start, backbone=backbone, weights=weights, size=size, out=str(out)))
 
 
 def start(backbone: str, weights: str, size: int, out: str) -> Facts:
@@ -121,12 +121,12 @@ def start(backbone: str, weights: str, size: int, out: str) -> Facts:
 
     (ours := Path(out) / "ours").mkdir()
     (peer := Path(out) / "peer").mkdir()
-    found = towers.load(backbone, weights, size, seed=1)
-    towers.save(found, ours)
+    pair = towers.load(backbone, weights, size, seed=1)
+    towers.save(pair, ours)
     manifest.write(ours)
     shutil.copyfile(ours / "weights.safetensors", peer / "open_clip_model.safetensors")
     if backbone == towers.LITE0_MINILM:
-        minilm = Path(found.model.text.config.name_or_path)
+        minilm = Path(pair.model.text.config.name_or_path)
         for file in (*minilm.glob("*token*.json"), minilm / "vocab.txt", minilm / "config.json"):
             shutil.copyfile(file, peer / file.name)
         config: Any = {
@@ -143,13 +143,13 @@ def start(backbone: str, weights: str, size: int, out: str) -> Facts:
                 "hf_tokenizer_name": str(minilm),
                 "hf_pooler_type": "mean_pooler",
                 "hf_proj_type": "linear",
-                "context_length": found.context_length,
+                "context_length": pair.context_length,
             },
         }
     else:
         config = open_clip.get_model_config(backbone)
     config["vision_cfg"]["image_size"] = size
-    settings = {"model_cfg": config, "preprocess_cfg": {"mean": found.mean, "std": found.std}}
+    settings = {"model_cfg": config, "preprocess_cfg": {"mean": pair.mean, "std": pair.std}}
     (peer / "open_clip_config.json").write_text(json.dumps(settings))
     return {}
 
@@ -159,11 +159,11 @@ def write_csv(shards: list[Path], dataset: Path, out: Path) -> None:
     from trainworks.photostock.curation import index
 
     for split in ("train", "val"):
-        found = index.rows(dataset, split)
-        names = [f"{split}-{position:05d}.jpg" for position in range(len(found))]
-        for position, picture in index.pictures(found, shards):
+        rows = index.rows(dataset, split)
+        names = [f"{split}-{position:05d}.jpg" for position in range(len(rows))]
+        for position, picture in index.pictures(rows, shards):
             (out / names[position]).write_bytes(picture)
-        table = found.assign(filepath=[str(SCRATCH / out.name.removeprefix(".") / name) for name in names], title=found["caption"])
+        table = rows.assign(filepath=[str(SCRATCH / out.name.removeprefix(".") / name) for name in names], title=rows["caption"])
         table[["filepath", "title"]].to_csv(out / f"{split}.csv", sep="\t", index=False)
 
 
@@ -178,15 +178,15 @@ def finetuned(case: str, start: str, epochs: int, shards: list[str], dataset: st
         from trainworks.photostock.training.knobs import Precision, TrainConfig
         from trainworks.photostock.training.train import finetune
 
-        of = CASES[case]
-        side = of["size"]
+        setting = CASES[case]
+        side = setting["size"]
         settings = {
-            "backbone": of["backbone"],
-            "weights": of["weights"],
+            "backbone": setting["backbone"],
+            "weights": setting["weights"],
             "image": f"shortest({side}) > center_crop({side})",
-            "augment_image": of["augment_image"],
+            "augment_image": setting["augment_image"],
             "augment_text": "",
-            "tune": of["tune"],
+            "tune": setting["tune"],
             "average": "",
             "epochs": epochs,
             "patience": epochs,
@@ -216,7 +216,7 @@ def open_clip_train(case: str, start: str, epochs: int, files: str, more: list[s
 
     from open_clip_train.main import main
 
-    of = CASES[case]
+    setting = CASES[case]
     with tempfile.TemporaryDirectory() as scratch:
         command: list[object] = [
             "--model",
@@ -227,8 +227,8 @@ def open_clip_train(case: str, start: str, epochs: int, files: str, more: list[s
             f"{files}/val.csv",
         ]
         command += ["--dataset-type", "csv", "--batch-size", BATCH, "--epochs", epochs, "--warmup", 3, "--lr", 1e-3, "--wd", 0.05]
-        command += ["--workers", 0, "--device", "cpu", "--precision", "amp_bf16", "--force-image-size", of["size"]]
-        command += ["--logs", scratch, "--name", "run", *of["locked"], *(more or [])]
+        command += ["--workers", 0, "--device", "cpu", "--precision", "amp_bf16", "--force-image-size", setting["size"]]
+        command += ["--logs", scratch, "--name", "run", *setting["locked"], *(more or [])]
         spent, _ = timed(lambda: main([str(word) for word in command]))
         results = [json.loads(line) for line in (Path(scratch) / "run" / "checkpoints" / "results.jsonl").read_text().splitlines()]
     return {**spent, "recall": max(row["text_to_image_R@10"] for row in results if row["epoch"] > 0)}
@@ -244,31 +244,31 @@ def step(start: str, shards: list[str], dataset: str, trimmed: bool = False, bf1
     from trainworks.photostock.curation import index
     from trainworks.photostock.model import towers
     from trainworks.photostock.preprocessing.pixels import Preprocessing
-    from trainworks.photostock.training import dataset as trained
+    from trainworks.photostock.training.dataset import batch, tokens
     from trainworks.photostock.training.finetuner import Finetuner
     from trainworks.photostock.training.knobs import TrainConfig
     from trainworks.photostock.training.pixel_array import pixel_array
 
     warnings.simplefilter("ignore")
     model = towers.read(Path(start) / "ours")
-    found = index.rows(Path(dataset), "train").head(BATCH)
+    rows = index.rows(Path(dataset), "train").head(BATCH)
     with tempfile.TemporaryDirectory() as scratch:
         pictures = pixel_array(
-            found, data.paths(shards), Preprocessing(f"shortest({model.size}) > center_crop({model.size})"), Path(scratch) / "pixels"
+            rows, data.paths(shards), Preprocessing(f"shortest({model.size}) > center_crop({model.size})"), Path(scratch) / "pixels"
         )
-        batch = trained.batch(pictures, found["caption"].tolist(), trained.tokens(model.tokenizer))
+        pairs = batch(pictures, rows["caption"].tolist(), tokens(model.tokenizer))
     tuner = Finetuner(model, TrainConfig(tune="*=1", batch_size=BATCH), steps=1000)
     if not trimmed:
         tuner.embed_texts = lambda model, text: model.encode_text(text, normalize=True)  # type: ignore[method-assign]
     optimizer = torch.optim.AdamW(tuner.optimised, betas=(0.9, 0.98), eps=1e-6, fused=fused)
 
-    def one() -> float:
+    def optimiser_step() -> float:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = tuner.training_step(batch, 0)
+            loss = tuner.training_step(pairs, 0)
         loss.backward()
         optimizer.step()
         return loss.item()
 
-    first = one()
-    return {**timed(one)[0], "loss": first}
+    first_loss = optimiser_step()
+    return {**timed(optimiser_step)[0], "loss": first_loss}

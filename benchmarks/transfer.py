@@ -1,7 +1,7 @@
 """Releases over S3: upload and fetch of one 350 MB file and of 500 small ones, against s5cmd and boto3 as it comes.
 
-Both sides talk to one moto server on loopback, in a process of its own, whose time is in nobody's CPU figure but in everybody's wall
-time. Ours is what a release does: ``release`` uploads, reads every byte back against its SHA-256, writes the manifest last and moves
+Both sides talk to one moto server on loopback, in a process of its own, whose time is in no CPU figure but in every
+wall time. Ours is what a release does: ``release`` uploads, reads every byte back against its SHA-256, writes the manifest last and moves
 the pointer by compare-and-swap; ``fetch`` is what a service does when it loads. s5cmd copies the same folder with its 256 workers and
 checks nothing afterwards; "upload alone" is ours without reading back. Sending a byte costs the server as much as the client, so wall
 time is the target.
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import PEERS, Facts, Row, alternate, child, made, median, program, ratios, timed, version
+from benchmarks.harness import PEERS, Facts, Row, alternate, cached_folder, child, median, program, ratios, timed, version
 
 LARGE, SMALL, COUNT = 350_000_000, 20_000, 500
 
@@ -30,8 +30,8 @@ def rows(quick: bool) -> Iterator[Row]:
     """Both kinds of bundle, up and down."""
     s5cmd = next(PEERS.parent.glob("lib/python*/site-packages/s5cmd/bin/s5cmd"))
     bundles = {
-        "500 small files": made("bundle-small", lambda out: write_bundle(out, COUNT, SMALL)),
-        "one 350 MB file": made("bundle-large", lambda out: write_bundle(out, 1, LARGE)),
+        "500 small files": cached_folder("bundle-small", lambda out: write_bundle(out, COUNT, SMALL)),
+        "one 350 MB file": cached_folder("bundle-large", lambda out: write_bundle(out, 1, LARGE)),
     }
     if quick:
         bundles.popitem()
@@ -57,10 +57,10 @@ def rows(quick: bool) -> Iterator[Row]:
                 ("upload alone", uploads, boto_up, f"{version('boto3')}, defaults", ""),
                 ("fetch", fetches, s5_down, peer, ">= 0.9"),
             ]
-            for what, mine, theirs, by, target in compared:
+            for work, mine, theirs, program_name, target in compared:
                 yield Row(
-                    f"{name}: {what}",
-                    by,
+                    f"{name}: {work}",
+                    program_name,
                     ratios(theirs, mine, "wall"),
                     target,
                     of="wall",
@@ -79,9 +79,9 @@ def server() -> Iterator[dict[str, str]]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen([Path(sys.executable).with_name("moto_server"), "-p", str(port)], **quiet)  # type: ignore[call-overload]
     try:
-        until = time.monotonic() + 60
+        deadline = time.monotonic() + 60
         while socket.socket().connect_ex(("127.0.0.1", port)):
-            if process.poll() is not None or time.monotonic() > until:
+            if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("the moto server did not start")
             time.sleep(0.2)
         yield {
@@ -117,7 +117,7 @@ def make_bucket() -> Facts:
 
 
 def empty_bucket() -> Facts:
-    """Nothing is left of a run."""
+    """Remove what a run left."""
     import boto3
 
     boto3.resource("s3").Bucket("bench").objects.all().delete()

@@ -1,4 +1,4 @@
-"""The benchmarks are run by hand; here, that they are all there and that their page says what was found."""
+"""The benchmarks are run by hand; here, that each is listed and that the page shows their results."""
 
 import importlib
 from pathlib import Path
