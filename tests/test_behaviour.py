@@ -39,10 +39,10 @@ def test_the_worst_failures_come_first():
     assert [case.id for case in worst(cases, 2)] == ["p2", "p4"]
 
 
-def test_no_two_examples_are_of_one_picture():
+def test_no_two_examples_are_of_one_thing():
     """At most as many as asked for, each thing once."""
-    found = drawn(st.tuples(pick("abcdefgh"), pick(range(100))), 5, lambda pair: pair[0])
-    assert len(found) == len({letter for letter, _ in found}) == 5
+    examples = drawn(st.tuples(pick("abcdefgh"), pick(range(100))), 5, lambda pair: pair[0])
+    assert len(examples) == len({letter for letter, _ in examples}) == 5
 
 
 def test_every_item_is_as_likely_as_another():
@@ -56,21 +56,21 @@ def test_every_item_is_as_likely_as_another():
 def test_other_loaded_modules_do_not_change_what_is_drawn():
     """Hypothesis tries constants of whatever source is loaded, and a stage from the cache loads less of it."""
     code = "from trainworks.behaviour import drawn, pick; print(drawn(pick(range(1000)), 40, int))"
-    more = "import trainworks.photostock.training.knobs, trainworks.storage.s3, trainworks.release.releases, trainworks.sampling; "
-    told = subprocess.run([sys.executable, "-c", more + code], stdout=subprocess.PIPE, text=True, check=True).stdout
-    assert told == f"{drawn(pick(range(1000)), 40, int)}\n"
+    more = "import trainworks.storage.s3, trainworks.release.releases, trainworks.sampling; "
+    printed = subprocess.run([sys.executable, "-c", more + code], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert printed == f"{drawn(pick(range(1000)), 40, int)}\n"
 
 
 def test_the_file_tells_rates_and_shows_failures(tmp_path):
-    """Texts as they are, pictures as small files beside it."""
-    failed = a_case(-0.2, "p7", before="Müller", picture=Image.new("RGB", (640, 320), "red"))
+    """Texts as they are, images as small files beside it."""
+    failed = a_case(-0.2, "p7", before="Müller", image=Image.new("RGB", (640, 320), "red"))
     write([("flip", [failed, a_case(0.1)]), ("case", [])], {"flip": "mirrored", "case": "shouted"}, {"overlap": 0.5}, tmp_path)
-    found = json.loads((tmp_path / "behaviour.json").read_text())
-    assert found["criterion"] == {"overlap": 0.5} and found["checks"]["case"]["cases"] == 0
-    flip = found["checks"]["flip"]
+    behaviour = json.loads((tmp_path / "behaviour.json").read_text())
+    assert behaviour["criterion"] == {"overlap": 0.5} and behaviour["checks"]["case"]["cases"] == 0
+    flip = behaviour["checks"]["flip"]
     assert (flip["rate"], flip["meaning"], flip["mean"]) == (0.5, "mirrored", {"overlap": pytest.approx(0.45)})
     assert flip["examples"] == [
-        {"id": "p7", "what": "turned", "overlap": pytest.approx(0.3), "before": "Müller", "picture": "flip-1-picture.webp"}
+        {"id": "p7", "what": "turned", "overlap": pytest.approx(0.3), "before": "Müller", "image": "flip-1-image.webp"}
     ]
-    with Image.open(tmp_path / "flip-1-picture.webp") as small:
+    with Image.open(tmp_path / "flip-1-image.webp") as small:
         assert small.size == (112, 56)

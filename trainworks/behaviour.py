@@ -16,7 +16,7 @@ SHOWN = 4
 """Failing examples kept of each check, the worst first."""
 
 THUMBNAIL = 112
-"""Longer side of an example's picture, in pixels."""
+"""Longer side of an example's image, in pixels."""
 
 T = TypeVar("T")
 _BYTES = 7
@@ -27,11 +27,12 @@ class Case:
     """One try of a check.
 
     Attributes:
-        id: whose try it was, such as a picture's id
+        id: what it was tried on, by the id it has in the data
         what: what was done, in words
         margin: how far the model stayed above its bound; below 0 the case has failed
         numbers: what was measured, by name
-        shown: what a person needs to see, by name: texts, and pictures that are kept small
+        shown: what a person needs to see, by name: texts, of which the report shows ``title``, ``before`` and ``after``, and images,
+            which are kept small
     """
 
     id: str
@@ -62,7 +63,7 @@ def drawn(strategy: st.SearchStrategy[T], most: int, by: Callable[[T], Hashable]
 
     Twice as many are drawn, so that few are missing where there are not many more to choose from.
     """
-    found: dict[Hashable, T] = {}
+    found: dict[Hashable, T] = {}  # Hypothesis draws by the source of `collect`: another name would draw other examples
 
     @settings(
         max_examples=2 * most,
@@ -99,21 +100,21 @@ def worst(cases: Iterable[Case], most: int = SHOWN) -> list[Case]:
 
 
 def write(checks: Iterable[tuple[str, Sequence[Case]]], meanings: Mapping[str, str], criterion: Mapping[str, float], out: Path) -> None:
-    """Write ``behaviour.json`` to *out*, and the pictures of its examples, one check after the other.
+    """Write ``behaviour.json`` to *out*, and the images of its examples, one check after the other.
 
     ``{"criterion", "checks": {name: {"rate", "low", "high", "cases", "mean", "meaning", "examples"}}}``, where the *criterion* is
-    the bounds that checks share. An example has its ``id``, ``what`` was done, its numbers and what it shows, all by name; a
-    picture is the name of a WebP file in *out*.
+    the bounds that checks share. An example has its ``id``, ``what`` was done, its numbers and what it shows, all by name; an
+    image is the name of a WebP file in *out*.
 
     Raises:
         KeyError: a check without a meaning.
     """
-    found = {}
+    rates = {}
     for name, cases in checks:
         examples = [_example(case, out, f"{name}-{place}") for place, case in enumerate(worst(cases), 1)]
-        found[name] = {**rate(cases), "meaning": meanings[name], "examples": examples}
+        rates[name] = {**rate(cases), "meaning": meanings[name], "examples": examples}
     (out / "behaviour.json").write_text(
-        json.dumps({"criterion": criterion, "checks": found}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps({"criterion": criterion, "checks": rates}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
 
 

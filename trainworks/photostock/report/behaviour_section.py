@@ -1,14 +1,16 @@
-"""The report's section on behaviour: each check's rate with its interval, and the worst failing examples side by side."""
+"""The report's section on behaviour, with what PhotoStock's checks measure."""
 
-import base64
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
+from trainworks.report import behaviour_section
+from trainworks.report.behaviour_section import Example
 from trainworks.report.page import render
+
+IMAGES = ("picture", "changed")
+"""What an example calls its pictures: as it is, and changed."""
 
 _NUMBERS = {"overlap": "answers kept", "similarity": "cosine", "score_before": "score before", "score_after": "score after"}
 _SHARES = frozenset({"overlap"})
@@ -16,15 +18,8 @@ _SHARES = frozenset({"overlap"})
 
 def section(folder: Path) -> Markup:
     """The section of ``behaviour.json`` in *folder* as HTML for ``report.html``, with its pictures in it."""
-    found = json.loads((folder / "behaviour.json").read_text())
-    checks = found["checks"]
-    return Markup(
-        render(
-            "photostock/report/behaviour_section.html",
-            checks={name: {**check, "shown": [_shown(example, folder) for example in check["examples"]]} for name, check in checks.items()},
-            criterion=found["criterion"],
-        )
-    )
+    content = behaviour_section.content(folder, IMAGES, _numbers)
+    return Markup(render("photostock/report/behaviour_section.html", **content))
 
 
 def pictures(folder: Path) -> set[str]:
@@ -33,13 +28,7 @@ def pictures(folder: Path) -> set[str]:
     return {example["id"] for check in checks.values() for example in check["examples"] if "picture" in example}
 
 
-def _shown(example: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """One failing example: pictures as ``data:`` URIs, numbers in words."""
-    uris = {
-        name: f"data:image/webp;base64,{base64.b64encode((folder / example[name]).read_bytes()).decode()}"
-        for name in ("picture", "changed")
-        if name in example
-    }
+def _numbers(example: Example) -> str:
     numbers = [
         f"{words} {100 * example[name]:.0f} %" if name in _SHARES else f"{words} {example[name]:.2f}".replace("-", "−")
         for name, words in _NUMBERS.items()
@@ -47,5 +36,4 @@ def _shown(example: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     ]
     if "score_after" not in example and "difference" in example:
         numbers.append(f"differs by {example['difference']:.1e}")
-    texts = {name: example[name] for name in ("before", "after") if name in example}
-    return {"what": example["what"], "title": example.get("title", ""), "numbers": ", ".join(numbers), **uris, **texts}
+    return ", ".join(numbers)
