@@ -1,4 +1,4 @@
-"""What ran: the facts of a run that the report and the manifest tell."""
+"""What ran: the facts of a run that the report and the manifest show."""
 
 import os
 import platform
@@ -14,20 +14,20 @@ from trainworks.config import Section
 from trainworks.release import bundle
 from trainworks.storage import store
 
-PRICES = {"cpu": 0.20, "gpu": 1.00}
+HOURLY_COST = {"cpu": 0.20, "gpu": 1.00}
 """US dollars for an hour of each kind of machine that a stage runs on, for the estimate of a report.
 
-On-demand list prices of a large public cloud (AWS us-east-1, Linux, June 2026), rounded: 4 cores with 16 GB (m7i.xlarge), and
-the same with one 24 GB GPU (g5.xlarge). They count what the stages compute, and neither storage nor waiting.
+What a large public cloud asks without any discount (AWS us-east-1, Linux, June 2026), rounded: 4 cores with 16 GB (m7i.xlarge), and
+the same with one 24 GB GPU (g5.xlarge). It counts what the stages compute, and neither storage nor waiting.
 """
 
 
 def knobs(*sections: Section, **more: Any) -> dict[str, Any]:
     """Every knob by name with its value, as JSON has it."""
-    found = {**more}
+    values = {**more}
     for section in sections:
-        found |= {name: value.value if isinstance(value, Enum) else value for name, value in asdict(section).items()}  # type: ignore[call-overload]
-    return found
+        values |= {name: value.value if isinstance(value, Enum) else value for name, value in asdict(section).items()}  # type: ignore[call-overload]
+    return values
 
 
 def defaults(*sections: Section) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def run(
     """The facts of this run: *chosen* knobs beside the *usual* ones, time and cost per stage, commit, versions, machine, command.
 
     *stages* are the output folders of each stage. A stage ran on one ``cpu`` machine unless its folders note otherwise as
-    ``machine`` and ``machines``; ``cost`` is its time at the hourly price of those, in US dollars.
+    ``machine`` and ``machines``; ``cost`` is its time at HOURLY_COST of those, in US dollars.
     """
     return {
         "knobs": dict(chosen),
@@ -61,5 +61,5 @@ def _stage(name: str, folders: Iterable[Path]) -> dict[str, Any]:
     time, cost = 0.0, 0.0
     for notes in noted:
         time += notes.get("seconds", 0.0)
-        cost += notes.get("seconds", 0.0) / 3600 * notes.get("machines", 1) * PRICES[kind]
+        cost += notes.get("seconds", 0.0) / 3600 * notes.get("machines", 1) * HOURLY_COST[kind]
     return {"stage": name, "seconds": round(time, 1), "machine": kind, "cost": round(cost, 6)}

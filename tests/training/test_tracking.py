@@ -13,6 +13,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from trainworks.training import tracking
 
+METRIC = "val_R@10"
 KNOBS = {"learning_rate": 0.001, "tune": "*=1", "epochs": 4, "precision": None}
 
 
@@ -28,9 +29,9 @@ def surroundings(monkeypatch):
 
 def events(folder):
     """What TensorBoard reads back from *folder*."""
-    found = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
-    found.Reload()
-    return found
+    read = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
+    read.Reload()
+    return read
 
 
 @pytest.fixture
@@ -39,29 +40,33 @@ def loggers():
     opened = []
 
     def loggers(*arguments):
-        opened.append(found := tracking.loggers(*arguments))
-        return found
+        opened.append(made := tracking.loggers(*arguments, METRIC))
+        return made
 
     yield loggers
     for board, *_ in opened:
         board.finalize("success")
 
 
-def test_tensorboard_has_scalars_pictures_and_knobs(tmp_path, loggers):
-    """The knobs are hyper-parameters from the start, without a made-up metric; scalars and one grid of pictures follow."""
-    found = loggers(tmp_path, "a run", KNOBS)
+def test_tensorboard_has_scalars_images_and_knobs(tmp_path, loggers):
+    """The knobs are hyper-parameters from the start, beside the metric that the room names; scalars and one grid of images follow."""
+    board, *_ = loggers(tmp_path, "a run", KNOBS)
     assert events(tmp_path).Tags()["scalars"] == []
-    found[0].log_metrics({tracking.METRIC: 0.25}, step=3)
-    tracking.show(found, "samples", np.full((5, 8, 8, 3), 200, np.uint8), step=0)
-    found[0].finalize("success")
+    board.log_metrics({METRIC: 0.25}, step=3)
+    tracking.show([board], "samples", np.full((5, 8, 8, 3), 200, np.uint8), step=0)
+    board.finalize("success")
     seen = events(tmp_path)
-    assert [(event.step, event.value) for event in seen.Scalars(tracking.METRIC)] == [(3, 0.25)]
+    assert [(event.step, event.value) for event in seen.Scalars(METRIC)] == [(3, 0.25)]
     assert [image.step for image in seen.Images("samples")] == [0]
     plugin = seen.summary_metadata["_hparams_/session_start_info"].plugin_data.content
-    told = HParamsPluginData.FromString(plugin).session_start_info.hparams
-    assert told["learning_rate"].number_value == 0.001 and told["tune"].string_value == "*=1" and told["precision"].string_value == "None"
+    hparams = HParamsPluginData.FromString(plugin).session_start_info.hparams
+    assert (
+        hparams["learning_rate"].number_value == 0.001
+        and hparams["tune"].string_value == "*=1"
+        and hparams["precision"].string_value == "None"
+    )
     table = HParamsPluginData.FromString(seen.summary_metadata["_hparams_/experiment"].plugin_data.content).experiment
-    assert [metric.name.tag for metric in table.metric_infos] == [tracking.METRIC]
+    assert [metric.name.tag for metric in table.metric_infos] == [METRIC]
 
 
 def test_without_the_variable_there_is_only_tensorboard(tmp_path, loggers):
@@ -77,7 +82,7 @@ def test_mlflow_has_knobs_and_metrics(tmp_path, monkeypatch, loggers):
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     _, mlflow = loggers(tmp_path / "board", "a run", KNOBS)
-    mlflow.log_metrics({tracking.METRIC: 0.25}, step=3)
+    mlflow.log_metrics({METRIC: 0.25}, step=3)
     mlflow.finalize("success")
     client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     run = client.get_run(mlflow.version)

@@ -66,13 +66,13 @@ def git_commit() -> str:
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """The installed version of each of *packages*, sorted; those not installed are left out."""
-    found = {}
+    installed = {}
     for name in sorted(packages):
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _git(*arguments: str) -> str:

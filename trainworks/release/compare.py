@@ -52,10 +52,10 @@ def runs(places: Iterable[str]) -> list[Run]:
         IntegrityError: a place is no bundle and no release, or one of these files is missing, damaged or malformed.
         ValueError: no place at all.
     """
-    found = [_run(bundle) for place in places for bundle in stored.versions(place)]
-    if not found:
+    every_run = [_run(bundle) for place in places for bundle in stored.versions(place)]
+    if not every_run:
         raise ValueError("nothing to compare: name at least one bundle or release folder")
-    return found
+    return every_run
 
 
 def table(runs: Sequence[Run]) -> Table:

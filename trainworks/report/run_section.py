@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trainworks.config import Section, meanings
-from trainworks.facts import PRICES
+from trainworks.facts import HOURLY_COST
 from trainworks.report.page import Table, dollars, seconds
 
 _DIGEST = 12
@@ -26,7 +26,7 @@ def section(facts: Mapping[str, Any], sections: Iterable[type[Section]], data: s
         "changed": differences(facts, data, release) if release.get("config") else None,
         "knobs": _knobs(facts, sections),
         "times": _times(facts["stages"]),
-        "prices": PRICES,
+        "hourly_cost": HOURLY_COST,
         "versions": Table("Versions", ["Package", "Version"], sorted(facts["versions"].items())),
     }
 

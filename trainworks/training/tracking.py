@@ -13,9 +13,6 @@ from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.utils.tensorboard.summary import hparams
 
-METRIC = "val_R@10"
-"""What TensorBoard's table of hyper-parameters shows of a run: the last value that was logged under this name."""
-
 EXPERIMENT = "trainworks"
 """MLflow's experiment, unless ``MLFLOW_EXPERIMENT_NAME`` names another."""
 
@@ -25,11 +22,11 @@ RETRIES, SECONDS = 2, 10
 log = logging.getLogger(__name__)
 
 
-def loggers(logs: Path, run_name: str, knobs: Mapping[str, Any]) -> list[Logger]:
+def loggers(logs: Path, run_name: str, knobs: Mapping[str, Any], metric: str) -> list[Logger]:
     """What a Lightning trainer logs to; each already knows the *knobs*.
 
-    TensorBoard's files go to the folder *logs*. An MLflow that does not answer costs a warning and the rest of
-    its log, never the training.
+    TensorBoard's files go to the folder *logs*; its table of hyper-parameters shows the last value that was logged as *metric*.
+    An MLflow that does not answer costs a warning and the rest of its log, never the training.
 
     Raises:
         ModuleNotFoundError: ``MLFLOW_TRACKING_URI`` is set and mlflow is not installed.
@@ -37,7 +34,7 @@ def loggers(logs: Path, run_name: str, knobs: Mapping[str, Any]) -> list[Logger]
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow = _mlflow(uri, run_name) if uri else None
     board = TensorBoardLogger(logs, name="", version="", default_hp_metric=False)
-    _log_knobs(board, knobs)
+    _log_knobs(board, knobs, metric)
     if mlflow is None:
         return [board]
     mlflow.log_hyperparams(dict(knobs))
@@ -45,17 +42,17 @@ def loggers(logs: Path, run_name: str, knobs: Mapping[str, Any]) -> list[Logger]
 
 
 def show(loggers: Sequence[Logger], name: str, pixels_NHWC: np.ndarray, step: int) -> None:
-    """One grid of N pictures, uint8 (N, height, width, 3), in TensorBoard under *name*."""
+    """One grid of N images, uint8 (N, height, width, 3), in TensorBoard under *name*."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_images(name, pixels_NHWC, step, dataformats="NHWC")
 
 
 @rank_zero_only
-def _log_knobs(board: TensorBoardLogger, knobs: Mapping[str, Any]) -> None:
+def _log_knobs(board: TensorBoardLogger, knobs: Mapping[str, Any], metric: str) -> None:
     """At the start, so that a run that dies is in the table too; Lightning's own way would log a made-up metric."""
     plain = {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in knobs.items()}
-    for part in hparams(plain, {METRIC: 0.0})[:2]:  # the third would say that the run has ended
+    for part in hparams(plain, {metric: 0.0})[:2]:  # the third would say that the run has ended
         board.experiment.file_writer.add_summary(part)
 
 
@@ -96,7 +93,7 @@ class _Tolerant(MLFlowLogger):
         self._try(partial(super().log_hyperparams, *args, **kwargs))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        # MLflow knows no @ in a name; Lightning would leave it out: val_R10.
+        # MLflow knows no @ in a name, and Lightning would leave it out.
         renamed = {name.replace("@", "_at_"): value for name, value in metrics.items()}
         self._try(partial(super().log_metrics, renamed, step))
 

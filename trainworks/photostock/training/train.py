@@ -144,7 +144,7 @@ class _Training(NamedTuple):
         loggers = []
         if rank.number == 0:
             knobs = {name: getattr(value, "value", value) for name, value in vars(self.config).items()}
-            loggers = tracking.loggers(self.logs, self.logs.name, knobs)
+            loggers = tracking.loggers(self.logs, self.logs.name, knobs, metric="val_R@10")
             tracking.show(loggers, "samples", np.stack([sample.pixels for sample in inputs.samples()]), step=0)
             callbacks = [LearningRateMonitor("step"), TQDMProgressBar(), *callbacks]
         shows: dict[str, Any] = {"logger": loggers, "enable_progress_bar": rank.number == 0}
