@@ -112,9 +112,9 @@ def test_the_parts_of_all_ranks_are_the_batches_of_one(tokenizer, of):
             assert loader.ids_of(step) == whole.ids_of(step)
 
 
-def test_texts_are_looked_up_in_features(tokenizer):
+def test_texts_are_encoded_by_their_features(tokenizer):
     """Where the text tower is locked, a text is its row of features, whatever the order it is asked in."""
-    encode = data.looked_up(["a", "b"], np.array([[1.0], [2.0]], np.float32))
+    encode = data.from_features(["a", "b"], np.array([[1.0], [2.0]], np.float32))
     assert encode(["b", "a", "b"]).flatten().tolist() == [2, 1, 2]
 
 

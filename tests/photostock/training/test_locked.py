@@ -68,6 +68,6 @@ def test_only_texts_that_the_recipe_draws_are_made(untouched, shards, dataset, t
     config = TrainConfig(image="squash(32)", loss=loss, augment_text=augment, tune="*.head=1, *=0", batch_size=16)
     inputs = Inputs(towers.read(untouched), untouched, dataset, shards, config, tmp_path)
     train, val = inputs.rows["train"], inputs.rows["val"]
-    said = {*train["caption"], *val["caption"], *(text for column in columns for texts in train[column] for text in texts)}
+    texts_encoded = {*train["caption"], *val["caption"], *(text for column in columns for texts in train[column] for text in texts)}
     (features,) = (tmp_path / "artifacts").rglob("*-text*/**/features.npy")
-    assert len(np.load(features)) == len(said)
+    assert len(np.load(features)) == len(texts_encoded)

@@ -51,7 +51,7 @@ def test_every_weighted_sum_can_be_written_and_read_back(weights, plus):
     ],
 )
 def test_a_mistake_is_named_with_its_position(text, position, says):
-    """A person sees what was found, where, and what is allowed."""
+    """The message names the term, its position and what is allowed."""
     with pytest.raises(LanguageError) as error:
         terms(text)
     assert error.value.position == position

@@ -75,8 +75,8 @@ def slow_distill(image_BD, text_BD, scale, teacher, **_):
     """Row by row: the Kullback-Leibler divergence from the student to the teacher."""
 
     def side(pair, teacher_pair):
-        student, told = (map(softmax, similarities(*p)) for p in (pair, teacher_pair))
-        return mean(sum(t * math.log(t / s) for s, t in zip(*rows, strict=True)) for rows in zip(student, told, strict=True))
+        student, teacher = (map(softmax, similarities(*p)) for p in (pair, teacher_pair))
+        return mean(sum(t * math.log(t / s) for s, t in zip(*rows, strict=True)) for rows in zip(student, teacher, strict=True))
 
     image, text, own = teacher
     return (side((image_BD, text_BD, scale), (image, text, own)) + side((text_BD, image_BD, scale), (text, image, own))) / 2
@@ -103,16 +103,16 @@ def test_every_term_equals_its_formula(term, caption, seed):
 @given(captions, seeds)
 def test_the_loss_is_the_weighted_sum(caption, seed):
     """Terms come without their weights, beside the sum that training minimises."""
-    found = EVERY(**drawn(caption, seed))
-    assert set(found) == {*TERMS, "loss"}
-    assert found["loss"].item() == pytest.approx(sum(weight * found[term].item() for term, weight in EVERY.terms.items()), abs=1e-4)
+    values = EVERY(**drawn(caption, seed))
+    assert set(values) == {*TERMS, "loss"}
+    assert values["loss"].item() == pytest.approx(sum(weight * values[term].item() for term, weight in EVERY.terms.items()), abs=1e-4)
 
 
 def test_a_term_that_is_not_named_needs_nothing():
     """InfoNCE alone asks for no bias, no teacher and no tags."""
     batch = drawn([0, 1, 2], seed=0)
-    found = Loss("clip")(*(batch[name] for name in ("image_BD", "text_BD", "scale", "caption_B")))
-    assert set(found) == {"clip", "loss"}
+    values = Loss("clip")(*(batch[name] for name in ("image_BD", "text_BD", "scale", "caption_B")))
+    assert set(values) == {"clip", "loss"}
 
 
 @given(captions, seeds, st.randoms())
@@ -188,7 +188,7 @@ def test_no_bias_up_to_minus_ten_costs_less_than_the_initial_one(caption, seed, 
     assert bias == -10 or higher > least - 1e-4
 
 
-def test_the_initial_bias_of_towers_that_say_one_thing_is_known():
+def test_the_initial_bias_of_constant_towers_has_a_closed_form():
     """64 equal similarities of 100: each pair should be right with probability 1/64, so the bias is logit(1/64) − 100."""
     one = normalize(torch.ones(64, 4), dim=1)
     bias = losses.initial_bias(one, one, torch.tensor(100.0), torch.arange(64))
@@ -206,9 +206,9 @@ def test_gradients_stay_finite(caption, image, scale):
         batch |= {"text_BD": one.clone(), "image_BD": one.clone() if image == "identical" else -one}
     batch["bias"] = losses.initial_bias(*(batch[name] for name in ("image_BD", "text_BD", "scale", "caption_B")))
     learning = [batch[name].requires_grad_() for name in ("image_BD", "text_BD", "scale", "bias")] + [batch["tagged"][0].requires_grad_()]
-    found = EVERY(**batch)
-    found["loss"].backward()
-    assert all(value.isfinite() for value in (batch["bias"], *found.values()))
+    values = EVERY(**batch)
+    values["loss"].backward()
+    assert all(value.isfinite() for value in (batch["bias"], *values.values()))
     assert all(part.grad.isfinite().all() for part in learning)
 
 

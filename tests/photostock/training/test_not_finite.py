@@ -26,12 +26,12 @@ def poison(monkeypatch, fault: str) -> None:
     calls, compute = iter(range(1000)), Loss.__call__
 
     def poisoned(self, *args, **kwargs):
-        found = compute(self, *args, **kwargs)
+        values = compute(self, *args, **kwargs)
         if next(calls) >= STEP:
-            loss = found["loss"]
+            loss = values["loss"]
             # √x at 0 is 0 and infinitely steep.
-            found["loss"] = loss * math.nan if fault == "loss" else loss + torch.sqrt(loss - loss.detach())
-        return found
+            values["loss"] = loss * math.nan if fault == "loss" else loss + torch.sqrt(loss - loss.detach())
+        return values
 
     monkeypatch.setattr(Loss, "__call__", poisoned)
 

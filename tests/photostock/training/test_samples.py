@@ -13,9 +13,9 @@ def test_samples_come_back_as_they_were_kept(tmp_path):
     """Ids, texts and every pixel, in the same order."""
     kept = [Sample(f"p{i}", f"« {i} » 🦊", pixels) for i, pixels in enumerate(pictures(5))]
     write(kept, tmp_path)
-    found = read(tmp_path)
-    assert [sample[:2] for sample in found] == [sample[:2] for sample in kept]
-    assert all((a.pixels == b.pixels).all() for a, b in zip(found, kept, strict=True))
+    read_back = read(tmp_path)
+    assert [sample[:2] for sample in read_back] == [sample[:2] for sample in kept]
+    assert all((a.pixels == b.pixels).all() for a, b in zip(read_back, kept, strict=True))
 
 
 def test_a_folder_without_samples_has_none(tmp_path):

@@ -18,10 +18,10 @@ def test_the_recall_is_that_of_the_weights_that_are_kept(tmp_path):
     assert trial.validation(tmp_path) == 0.42
 
 
-def test_the_winner_is_told_beside_the_untouched_backbone(tmp_path):
+def test_the_winner_is_reported_beside_the_untouched_backbone(tmp_path):
     """By caption, on the test gallery."""
-    found = {model: {"text_to_image": {"R@10": recall}} for model, recall in {"finetuned": 0.3, "baseline": 0.1}.items()}
-    (tmp_path / "metrics.json").write_text(json.dumps(found))
+    measured = {model: {"text_to_image": {"R@10": recall}} for model, recall in {"finetuned": 0.3, "baseline": 0.1}.items()}
+    (tmp_path / "metrics.json").write_text(json.dumps(measured))
     assert trial.tested(tmp_path) == {"finetuned": 0.3, "baseline": 0.1}
 
 

@@ -23,7 +23,7 @@ class Gradients(pl.Callback):
     """What the optimiser sees, by name."""
 
     def on_before_optimizer_step(self, trainer, module, optimizer):
-        self.found = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+        self.by_name = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
 
 
 def part_of(rank, with_tags):
@@ -47,4 +47,4 @@ def steps(rank, share, folder):
         gradients = Gradients()
         trainer = pl.Trainer(max_epochs=1, accelerator="cpu", devices=1, gradient_clip_val=1.0, callbacks=[gradients], **QUIET)
         trainer.fit(tuner, DataLoader([part_of(rank, "tags" in loss)], batch_size=None))
-        save_file(gradients.found | {"loss": torch.tensor(tuner.losses)}, folder / f"{number} {rank.number} of {rank.of}")
+        save_file(gradients.by_name | {"loss": torch.tensor(tuner.losses)}, folder / f"{number} {rank.number} of {rank.of}")

@@ -1,4 +1,4 @@
-"""The ``average`` little language: which weights are kept, those of a step or a mean that forgets less."""
+"""The ``average`` little language: which weights are kept, those of an epoch or an average that forgets less."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -46,12 +46,12 @@ def parse(text: str) -> Average:
 
 
 def moving(decay: float) -> Callable[["Tensor", "Tensor", object], "Tensor"]:
-    """The step of an exponential moving average that keeps *decay* of itself; what does not move stays the same to the last bit."""
+    """The step of an exponential moving average that keeps *decay* of itself; weights that do not change stay the same, bit for bit."""
 
-    def moved(average: "Tensor", now: "Tensor", steps: object) -> "Tensor":
-        return average.lerp(now, 1 - decay) if average.is_floating_point() else now
+    def step(average: "Tensor", current: "Tensor", steps: object) -> "Tensor":
+        return average.lerp(current, 1 - decay) if average.is_floating_point() else current
 
-    return moved
+    return step
 
 
 def interpolate(
@@ -61,13 +61,11 @@ def interpolate(
 
     θ(share) = (1 − share) · θ_start + share · θ_end; of equal recalls the smallest share wins, since it forgets least.
     """
-    tried = []
-    for share in SHARES:
-        tried.append({"share": share, "val_recall": recall(mixed(start, end, share))})
-    best = max(tried, key=lambda row: (row["val_recall"], -row["share"]))
-    return mixed(start, end, best["share"]), tried
+    rows = [{"share": share, "val_recall": recall(mixed(start, end, share))} for share in SHARES]
+    best = max(rows, key=lambda row: (row["val_recall"], -row["share"]))
+    return mixed(start, end, best["share"]), rows
 
 
 def mixed(start: Mapping[str, "Tensor"], end: Mapping[str, "Tensor"], share: float) -> dict[str, "Tensor"]:
-    """The weights *share* of the way from *start* to *end*; counters are those of *end*."""
+    """(1 − *share*) · *start* + *share* · *end*; counters are those of *end*."""
     return {name: start[name].lerp(value, share) if value.is_floating_point() and name in start else value for name, value in end.items()}

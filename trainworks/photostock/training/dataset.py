@@ -17,11 +17,11 @@ from trainworks.photostock.training.knobs import Pairs, TrainConfig
 from trainworks.training.ranks import ALONE, Rank
 
 Encode = Callable[[Sequence[str]], Tensor]
-"""Texts to what the text tower takes: token ids int64 (n, context), or float32 (n, F) features if it is locked."""
+"""Texts to the text tower's input: token ids int64 (n, context), or float32 (n, F) features if it is locked."""
 
 
 class Tags(NamedTuple):
-    """Single tags of a batch: what the text tower takes for T of them, and which picture has which, bool (B, T).
+    """Single tags of a batch: the text tower's input for T of them, and which picture has which, bool (B, T).
 
     Of several ranks, each has ⌈T/ranks⌉ texts: one after the other they are the T tags, and then again the first.
     """
@@ -45,10 +45,10 @@ def tokens(tokenizer: Tokenizer) -> Encode:
     return lambda texts: from_numpy(np.array([encoding.ids for encoding in tokenizer.encode_batch(list(texts))], np.int64))
 
 
-def looked_up(texts: list[str], features: np.ndarray) -> Encode:
-    """Texts to their rows of *features*, which are of *texts* in this order."""
-    row = {text: k for k, text in enumerate(texts)}
-    return lambda wanted: from_numpy(features[[row[text] for text in wanted]])
+def from_features(texts: list[str], features: np.ndarray) -> Encode:
+    """An ``Encode`` that takes each text's row of *features*, which are those of *texts* in this order."""
+    row_of = {text: row for row, text in enumerate(texts)}
+    return lambda batch_texts: from_numpy(features[[row_of[text] for text in batch_texts]])
 
 
 def batch(images: np.ndarray, texts: Sequence[str], encode: Encode, rank: Rank = ALONE) -> Batch:
@@ -76,7 +76,7 @@ class PairLoader:
     """The training pairs of one epoch after another, in full batches.
 
     Order, choice of text and augmentation are pure functions of (seed, epoch, id); each picture
-    meets one text, drawn anew every epoch. The last batch is filled up from the start of the same order, so
+    is paired with one text, drawn anew every epoch. The last batch is filled up from the start of the same order, so
     that no picture is left out and InfoNCE always sees as many negatives. With *with_tags* every picture that has tags
     also draws one of them. ``given`` counts the batches of all epochs: a new loader that starts from it goes on with the next.
     Each *rank* gets its part of every batch, of ``batch_size`` pairs together.
@@ -102,8 +102,8 @@ class PairLoader:
         self.ids: list[str] = list(rows["id"])
         self.records: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
         if config.pairs is Pairs.SHUFFLED:
-            wrong = sampling.order(len(rows), config.seed, epoch=0)
-            self.records = [self.records[k] for k in wrong]
+            order = sampling.order(len(rows), config.seed, epoch=0)
+            self.records = [self.records[row] for row in order]
         self.images, self.encode, self.config, self.with_tags, self.rank = images, encode, config, with_tags, rank
         self.augment_image, self.augment_text = Augmentation(config.augment_image), TextAugmentation(config.augment_text, prompt)
         self.given = 0
@@ -112,55 +112,58 @@ class PairLoader:
         return -(-len(self.ids) // self.config.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        done, first = divmod(self.given, len(self))
-        epoch = done + 1
-        for members in self._members(epoch)[first:]:
+        epochs_done, first_batch = divmod(self.given, len(self))
+        epoch = epochs_done + 1
+        for members in self._members(epoch)[first_batch:]:
             self.given += 1
             own = self.rank.part(len(members))
-            chances = [self._chance(k, epoch) for k in members]
-            texts = [self._text(k, chance) for k, chance in zip(members, chances, strict=True)]
-            images = [self.augment_image.apply(self.images[k], chance) for k, chance in zip(members[own], chances[own], strict=True)]
+            rngs = [self._rng(row, epoch) for row in members]
+            texts = [self._text(row, rng) for row, rng in zip(members, rngs, strict=True)]
+            images = [self.augment_image.apply(self.images[row], rng) for row, rng in zip(members[own], rngs[own], strict=True)]
             tags = self._tags(members, epoch) if self.with_tags else None
             yield batch(np.stack(images), texts, self.encode, self.rank)._replace(tags=tags)
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader is."""
+        """The position of the loader: the number of batches it has given."""
         return {"given": self.given}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from there."""
+        """Go on from the position of *state*."""
         self.given = state["given"]
 
     def ids_of(self, step: int) -> list[str]:
         """The pictures of the batch that follows *step* others, counted over all epochs."""
-        done, number = divmod(step, len(self))
-        return [self.ids[k] for k in self._members(done + 1)[number]]
+        epochs_done, batch_number = divmod(step, len(self))
+        return [self.ids[row] for row in self._members(epochs_done + 1)[batch_number]]
 
     def _members(self, epoch: int) -> np.ndarray:
         """Positions of an *epoch*'s pictures, int64 (batches, batch_size)."""
         size = self.config.batch_size
         return np.resize(sampling.order(len(self.ids), self.config.seed, epoch), len(self) * size).reshape(-1, size)
 
-    def pair(self, k: int, epoch: int, image: np.ndarray) -> tuple[np.ndarray, str]:
-        """Picture *k*, given as *image*, and its text as they enter the model in *epoch*."""
-        chance = self._chance(k, epoch)
-        text = self._text(k, chance)
-        return self.augment_image.apply(image, chance), text
+    def pair(self, row: int, epoch: int, image: np.ndarray) -> tuple[np.ndarray, str]:
+        """The picture of *row*, given as *image*, and its text as they enter the model in *epoch*."""
+        rng = self._rng(row, epoch)
+        text = self._text(row, rng)
+        return self.augment_image.apply(image, rng), text
 
-    def _chance(self, k: int, epoch: int) -> np.random.Generator:
-        return sampling.chance(self.config.seed, epoch, self.ids[k])
+    def _rng(self, row: int, epoch: int) -> np.random.Generator:
+        return sampling.chance(self.config.seed, epoch, self.ids[row])
 
-    def _text(self, k: int, chance: np.random.Generator) -> str:
-        return self.augment_text.draw(self.records[k], chance)
+    def _text(self, row: int, rng: np.random.Generator) -> str:
+        return self.augment_text.draw(self.records[row], rng)
 
     def _tags(self, members: np.ndarray, epoch: int) -> Tags | None:
-        own = [list(self.records[k]["tags"]) for k in members]
+        tags_of_member = [list(self.records[row]["tags"]) for row in members]
         drawn = set()
-        for k, tags in zip(members, own, strict=True):
+        for row, tags in zip(members, tags_of_member, strict=True):
             if tags:
-                drawn.add(tags[sampling.chance(self.config.seed, epoch, f"tag of {self.ids[k]}").integers(len(tags))])
+                rng = sampling.chance(self.config.seed, epoch, f"tag of {self.ids[row]}")
+                drawn.add(tags[rng.integers(len(tags))])
+        if not drawn:
+            return None
         texts = sorted(drawn)
-        has = np.array([[tag in tags for tag in texts] for tags in own])
+        has = np.array([[tag in tags for tag in texts] for tags in tags_of_member])
         share = -(-len(texts) // self.rank.of)
-        mine = [texts[k % len(texts)] for k in range(self.rank.number * share, (self.rank.number + 1) * share)]
-        return Tags(self.encode(mine), from_numpy(has)) if texts else None
+        own = [texts[k % len(texts)] for k in range(self.rank.number * share, (self.rank.number + 1) * share)]
+        return Tags(self.encode(own), from_numpy(has))

@@ -15,7 +15,7 @@ from trainworks.photostock.curation import index
 from trainworks.photostock.model import towers, tune
 from trainworks.photostock.preprocessing import pixels
 from trainworks.photostock.training import locked, samples
-from trainworks.photostock.training.dataset import Encode, Gallery, PairLoader, looked_up, tokens
+from trainworks.photostock.training.dataset import Encode, Gallery, PairLoader, from_features, tokens
 from trainworks.photostock.training.knobs import Precision, TrainConfig
 from trainworks.photostock.training.loss_terms import terms
 from trainworks.photostock.training.pixel_array import pixel_array
@@ -79,9 +79,9 @@ class Inputs:
         texts = {*train["caption"], *self.rows["val"]["caption"]}
         for wanted, column in ((bool(augment), "texts"), (with_tags, "tags")):
             if wanted:
-                texts.update(text for said in train[column] for text in said)
+                texts.update(text for record_texts in train[column] for text in record_texts)
         ordered = sorted(texts, key=lambda text: (len(text), text))  # of like length, so that little padding is computed
-        return looked_up(ordered, self._kept("text", ordered, lambda: locked.text_features(self.model, ordered, self._autocast())))
+        return from_features(ordered, self._kept("text", ordered, lambda: locked.text_features(self.model, ordered, self._autocast())))
 
     def _is_locked(self, tower: str) -> bool:
         model = self.model.model

@@ -1,4 +1,4 @@
-"""A tower that never learns sees each input once: its features before the head are kept, and only the head trains on them."""
+"""A locked tower encodes each input once: its features before the head are kept, and only the head trains on them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ _HEADS = {"image": ("visual.head", "visual.proj"), "text": ("text.proj", "text.t
 
 
 def device() -> torch.device:
-    """Where features are made: on the GPU where there is one, as Lightning trains."""
+    """The device on which features are made: the one on which Lightning trains, a GPU if the machine has one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -61,9 +61,9 @@ def _features(model: Any, tower: str, encode: Callable[[slice], Tensor], n: int,
     model.eval().to(device())
     with _without_head(model, tower), autocast:
         starts = tqdm(range(0, n, BATCH), f"{tower} features", delay=2, leave=False)
-        found = [encode(slice(start, start + BATCH)).float().cpu().numpy() for start in starts]
+        batches = [encode(slice(start, start + BATCH)).float().cpu().numpy() for start in starts]
     model.train(training).cpu()
-    return np.concatenate(found)
+    return np.concatenate(batches)
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def _without_head(model: Any, tower: str) -> Iterator[None]:
 
 
 def _head(model: Any, tower: str) -> tuple[Any, str] | None:
-    """Where the head of *tower* hangs: its owner and the attribute."""
+    """The module that owns the head of *tower*, and the attribute's name; None where the tower has no head of its own."""
     for path in _HEADS[tower]:
         *parents, name = path.split(".")
         owner = model

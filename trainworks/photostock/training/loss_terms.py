@@ -1,6 +1,6 @@
-"""What training minimises, as a weighted sum in words: ``clip + 0.5*siglip + 0.2*distill``.
+"""The ``loss`` little language: what training minimises, as a weighted sum such as ``clip + 0.5*siglip + 0.2*distill``.
 
-Read without torch, so that a mistake shows before a GPU is asked for; :mod:`trainworks.photostock.training.losses` has the formulas.
+Parsed without torch, so that a mistake shows before a GPU is requested; :mod:`trainworks.photostock.training.losses` has the formulas.
 """
 
 import math
@@ -18,28 +18,32 @@ def terms(text: str) -> dict[str, float]:
     """Parse ``clip + 0.5*siglip`` into ``{"clip": 1.0, "siglip": 0.5}``, in the order of *text*.
 
     Raises:
-        LanguageError: an unknown or repeated term, a weight that is not above 0, or ``distill`` alone, which is
-            least where training starts.
+        LanguageError: an unknown or repeated term, a weight that is not above 0, or ``distill`` alone, which
+            has its minimum where training starts.
     """
-    found: dict[str, float] = {}
-    at = 0
+    weights: dict[str, float] = {}
+    position = 0
     while True:
-        match = _TERM.match(text, at)
+        match = _TERM.match(text, position)
         if not match:
-            raise LanguageError("loss", text, at, f"expected a term such as clip or 0.5*siglip, found {text[at : at + 12]!r}")
+            raise LanguageError(
+                "loss", text, position, f"expected a term such as clip or 0.5*siglip, found {text[position : position + 12]!r}"
+            )
         name, weight = match[2], float(match[1] or 1)
         require("loss", text, match.start(2), name, TERMS)
-        if name in found:
+        if name in weights:
             raise LanguageError("loss", text, match.start(2), f"{name!r} stands here a second time; give it one weight")
         if not 0 < weight < math.inf:
             raise LanguageError("loss", text, match.start(1), f"expected a finite weight above 0, found {match[1]}")
-        found[name] = weight
-        at = match.end()
-        if at == len(text):
+        weights[name] = weight
+        position = match.end()
+        if position == len(text):
             break
-        if text[at] != "+":
-            raise LanguageError("loss", text, at, f"expected '+' between two terms, as in clip + 0.5*siglip, found {text[at]!r}")
-        at += 1
-    if list(found) == ["distill"]:
+        if text[position] != "+":
+            raise LanguageError(
+                "loss", text, position, f"expected '+' between two terms, as in clip + 0.5*siglip, found {text[position]!r}"
+            )
+        position += 1
+    if list(weights) == ["distill"]:
         raise LanguageError("loss", text, text.index("distill"), "distill only holds the model where it is: add clip, siglip or tags")
-    return found
+    return weights

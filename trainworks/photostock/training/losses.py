@@ -1,7 +1,7 @@
 """What training minimises. Shapes: B pairs, D embedding size, T tags.
 
 Embeddings are L2-normalised, batches are those of all ranks together. Logits are fp32 whatever the precision of the
-towers, since bf16 has 8 bits for differences that decide. Every loss is a scalar, averaged over pictures.
+towers, since the 8 bits of bf16 are too few for small differences. Every loss is a scalar, averaged over pictures.
 """
 
 import torch
@@ -45,21 +45,21 @@ class Loss:
             teacher: for ``distill``, image and text embeddings and scale of the untouched model, for the same batch
             tagged: for ``tags``, embeddings (T, D) of the batch's tags and which picture has which, bool (B, T)
         """
-        found: dict[str, Tensor] = {}
+        values: dict[str, Tensor] = {}
         for term in self.terms:
             match term:
                 case "clip":
-                    found[term] = clip(image_BD, text_BD, scale, caption_B)
+                    values[term] = clip(image_BD, text_BD, scale, caption_B)
                 case "siglip":
                     assert bias is not None, "siglip needs a bias"
-                    found[term] = siglip(image_BD, text_BD, scale, bias, caption_B)
+                    values[term] = siglip(image_BD, text_BD, scale, bias, caption_B)
                 case "distill":
                     assert teacher is not None, "distill needs the untouched model's embeddings"
-                    found[term] = distill(image_BD, text_BD, scale, *teacher)
+                    values[term] = distill(image_BD, text_BD, scale, *teacher)
                 case "tags":
                     assert tagged is not None, "tags needs the batch's tags"
-                    found[term] = tags(image_BD, scale, *tagged)
-        return found | {"loss": torch.stack([weight * found[term] for term, weight in self.terms.items()]).sum()}
+                    values[term] = tags(image_BD, scale, *tagged)
+        return values | {"loss": torch.stack([weight * values[term] for term, weight in self.terms.items()]).sum()}
 
 
 def clip(image_BD: Tensor, text_BD: Tensor, scale: Tensor, caption_B: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ def clip(image_BD: Tensor, text_BD: Tensor, scale: Tensor, caption_B: Tensor) ->
 
 
 def siglip(image_BD: Tensor, text_BD: Tensor, scale: Tensor, bias: Tensor, caption_B: Tensor) -> Tensor:
-    """SigLIP's pairwise sigmoid: is this the text of this picture, asked of every pair.
+    """SigLIP's pairwise sigmoid: for every picture and text of the batch, whether they are a pair.
 
     With z_ij = 1 where caption_i = caption_j, else −1, the loss is −1/B Σ_ij log σ(z_ij (scale · image_i · text_j + bias)):
     summed over the texts, averaged over the B pictures. Zhai et al. 2023 (arXiv 2303.15343), algorithm 1, where z is
@@ -89,11 +89,11 @@ def siglip(image_BD: Tensor, text_BD: Tensor, scale: Tensor, bias: Tensor, capti
 
 @torch.no_grad()
 def initial_bias(image_BD: Tensor, text_BD: Tensor, scale: Tensor, caption_B: Tensor) -> Tensor:
-    """Where the bias of a model without one starts: −10 as in Zhai et al., or lower if :func:`siglip` is least lower.
+    """Where the bias of a model without one starts: −10 as in Zhai et al., or lower if the minimum of :func:`siglip` is lower.
 
     The loss is convex in the bias, and least where Σ_ij σ(s_ij + bias) is the number of right pairs. −10 suits a scale
-    near 10 and towers that know nothing; a CLIP that comes with a scale of 100 would start with every wrong pair taken
-    for right, and at the learning rates of fine-tuning the bias would not get away from there.
+    near 10 and untrained towers; a pretrained CLIP with a scale of 100 would start with every wrong pair taken for
+    right, and at the learning rates of fine-tuning the bias would hardly change that.
     """
     logits_BB = _logits(image_BD, text_BD, scale).double()
     share = _same(caption_B).double().mean()
@@ -128,7 +128,7 @@ def tags(image_BD: Tensor, scale: Tensor, tag_TD: Tensor, has_BT: Tensor) -> Ten
     """InfoNCE from a picture to single tags: its own are right, those that only other pictures have are wrong.
 
     The loss is the mean of −1/|Tᵢ| Σ_{t in Tᵢ} log softmax_t(scale · image_i · tag_t) over the pictures that have tags,
-    Tᵢ; the others count for nothing, and a batch without tags costs 0. The image-to-text half of UniCL, Yang et al. 2022
+    Tᵢ; pictures without tags do not count, and a batch without tags costs 0. The image-to-text half of UniCL, Yang et al. 2022
     (arXiv 2204.03610), with tags as texts. A tag may stand in several columns, say one of each rank, if a picture that
     has it has it in all of them.
     """

@@ -17,11 +17,11 @@ from trainworks.photostock.preprocessing.pixels import Preprocessing
 def pixel_array(rows: pd.DataFrame, shards: list[Path], preprocessing: Preprocessing, path: Path) -> np.ndarray:
     """Every row's preprocessed picture, uint8 (n, size, size, 3), in a file at *path* that memory only maps.
 
-    What is at *path* already is taken for it: another process has made it.
+    A file that is already at *path* is mapped as it is: another process has made it.
     """
     shape = (len(rows), preprocessing.size, preprocessing.size, 3)
     if path.exists():
-        return np.memmap(path, np.uint8, "c", shape=shape)  # torch wants arrays that may be written to
+        return np.memmap(path, np.uint8, "c", shape=shape)  # writable, since torch warns of arrays that are not
     array = np.memmap(path, np.uint8, "w+", shape=shape)
 
     def fill(item: tuple[int, bytes]) -> None:

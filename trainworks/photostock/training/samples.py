@@ -1,4 +1,4 @@
-"""Training pictures and texts as they enter the model, kept so that a person sees what the model saw."""
+"""Training pictures and texts as they enter the model, kept so that a person can look at them."""
 
 import io
 from collections.abc import Iterable

@@ -36,5 +36,5 @@ def validation(checkpoint: Path) -> float:
 
 def tested(metrics: Path) -> dict[str, float]:
     """Text-to-image R@10 by caption on the test gallery, 0 to 1: ``finetuned`` and ``baseline``."""
-    found = json.loads((metrics / "metrics.json").read_text())
-    return {model: found[model]["text_to_image"]["R@10"] for model in ("finetuned", "baseline")}
+    measured = json.loads((metrics / "metrics.json").read_text())
+    return {model: measured[model]["text_to_image"]["R@10"] for model in ("finetuned", "baseline")}
