@@ -9,8 +9,9 @@ from functools import partial
 from flytekit import map_task, workflow
 
 from tasks import photostock
-from tasks import sweep as tasks
+from tasks import photostock_sweep as tasks
 from tasks.knobs import as_dict, flat
+from tasks.sweep import Sampler, Swept
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.training.knobs import TrainConfig
 
@@ -24,8 +25,8 @@ def sweep(
     space: str = "learning_rate = log(1e-4, 1e-2); weight_decay = 0 | 0.05 | 0.2",
     trials: int = 8,
     parallel: int = 4,
-    sampler: tasks.Sampler = tasks.Sampler.TPE,
-) -> tasks.Swept:
+    sampler: Sampler = Sampler.TPE,
+) -> Swept:
     """Tune knobs of training; deliver a table of the trials, the winner as an experiment file, and a page with plots.
 
     The same command again goes on where the last one was stopped, and with more trials where it ended.
@@ -35,9 +36,9 @@ def sweep(
         space: what is tried, of the knobs of training: knob = log(low, high), uniform(low, high) or choices a | b, parted by ;
         trials: settings that are tried
         parallel: trials of one round; the next round learns from it. Locally they run one after the other
-        sampler: random, or tpe, which draws where earlier trials were good once ten are done
+        sampler: grid (all settings in order), random, or tpe, which draws where earlier trials were good once ten are done
     """
-    checked = tasks.check(**data, **train, source=source, space=space, trials=trials, parallel=parallel)
+    checked = tasks.check(**data, **train, source=source, space=space, sampler=sampler, trials=trials, parallel=parallel)
     start = photostock.untouched(
         backbone=train["backbone"],
         weights=train["weights"],

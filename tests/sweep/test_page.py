@@ -5,7 +5,7 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from trainworks.sweep import page as sweep_page
-from trainworks.sweep.trials import Trial
+from trainworks.sweep.trials import Objective, Trial
 
 SPACE = {"rate": FloatDistribution(1e-4, 1e-1, log=True), "rules": CategoricalDistribution(["", "<b>=1, *=0"])}
 TRIALS = [
@@ -13,20 +13,22 @@ TRIALS = [
     Trial({"rate": 0.00001234, "rules": "<b>=1, *=0"}, 0.35),
     Trial({"rate": 0.09, "rules": "<b>=1, *=0"}, None, "TrainingError: the loss\nis nan"),
 ]
+OBJECTIVE = Objective("validation recall", "higher", "share")
+TESTED = "test R@10 23.0 % (untouched 3.0 %)"
 WINNER = {"source": "sample", "rate": 0.00001234, "rules": "<b>=1, *=0"}
 
 
-def write(folder):
+def write(folder, objective=OBJECTIVE):
     """The files of a sweep of three trials."""
-    sweep_page.write(TRIALS, SPACE, WINNER, {"finetuned": 0.23, "baseline": 0.03}, {"space": "rate = …"}, folder)
+    sweep_page.write(TRIALS, SPACE, objective, WINNER, TESTED, {"space": "rate = …"}, folder)
     return folder
 
 
 def test_the_table_has_every_trial(tmp_path):
-    """In the order they were asked, a failed one with its error and no recall."""
+    """In the order they were asked, a failed one with its error and no value."""
     rows = pd.read_csv(write(tmp_path) / "trials.csv", keep_default_na=False)
-    assert list(rows.columns) == ["trial", "val_recall", "rate", "rules", "error"]
-    assert list(rows["val_recall"]) == ["0.2", "0.35", ""] and list(rows["error"])[2] == "TrainingError: the loss is nan"
+    assert list(rows.columns) == ["trial", "validation_recall", "rate", "rules", "error"]
+    assert list(rows["validation_recall"]) == ["0.2", "0.35", ""] and list(rows["error"])[2] == "TrainingError: the loss is nan"
 
 
 def test_the_winner_is_an_experiment_file(tmp_path):
@@ -44,4 +46,12 @@ def test_the_page_shows_the_best_and_every_knob(tmp_path):
     for plot in ("trial, and the best so far", "against rate", "against rules"):
         assert f'aria-label="Validation recall of each {plot}"' in page or f'aria-label="Validation recall of each trial {plot}"' in page
     assert "<b>" not in page.replace("<b>0", "") and "<script" not in page and 'src="http' not in page
-    assert "1 of 3 failed" in page
+    assert "1 of 3 failed" in page and TESTED in page
+
+
+def test_less_can_be_better(tmp_path):
+    """Then the least value wins, and no number pretends to be a share."""
+    folder = write(tmp_path, Objective("pinball loss", "lower", "pieces"))
+    assert (folder / "winner.yaml").read_text().startswith("# Trial 1, the best of 3 over rate, rules: pinball loss 0.2 pieces, test")
+    page = (folder / "sweep.html").read_text()
+    assert "Trial 1 reaches a pinball loss of 0.2 pieces" in page and "is the lowest of 2" in page

@@ -86,7 +86,7 @@ def test_only_finetuning_asks_for_a_gpu(specs):
 def test_finetuning_gets_as_many_gpus_as_the_registration_says():
     """With processors and memory for each GPU's rank, none of the shared memory's own limit; `check` is told the number."""
     code = (
-        "import json; from tasks import photostock, sweep; from google.protobuf.json_format import MessageToDict as d; "
+        "import json; from tasks import photostock, photostock_sweep as sweep; from google.protobuf.json_format import MessageToDict as d; "
         "asked = photostock.finetune.resources.requests, sweep.trial.resources.requests; "
         "print(json.dumps([[r.cpu, r.mem, r.gpu] for r in asked] + [t.environment for t in (photostock.check, sweep.search)]))"
     )

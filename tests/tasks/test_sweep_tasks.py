@@ -10,7 +10,8 @@ from flytekit.configuration import Image, ImageConfig, SerializationSettings
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 from flytekit.types.directory import FlyteDirectory
 
-from tasks import sweep as tasks
+from tasks import photostock_sweep as tasks
+from tasks.sweep import Sampler
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.training.knobs import TrainConfig
 from trainworks.sweep import space
@@ -34,7 +35,7 @@ def nodes():
         inputs = {
             **vars(TrainConfig()),
             "space": "epochs = uniform(1, 9)",
-            "sampler": tasks.Sampler.TPE,
+            "sampler": Sampler.TPE,
             "dataset": FlyteDirectory("s3://nowhere/dataset"),
             "shards": [FlyteDirectory("s3://nowhere/shard")],
             "trials": 5,

@@ -125,14 +125,14 @@ def megabytes(size: int) -> Quantity:
 
 def curves(
     alt: str,
-    steps: Sequence[int],
+    steps: Sequence[float],
     series: Mapping[str, Sequence[float | None]],
     *,
     step_name: str,
     shares: bool = False,
-    mark: tuple[int, str] | None = None,
+    mark: tuple[float, str] | None = None,
 ) -> Markup:
-    """A line chart as inline SVG: *series* over *steps*, ``None`` where there is no value; up to 18 look different.
+    """A line chart as inline SVG: *series* over *steps*, which rise, ``None`` where there is no value; up to 18 look different.
 
     The page's style must define a colour for each of up to six series (``--first`` … ``--sixth``; ``page.html`` has
     three). *alt* is what a reader who cannot see it is told; *mark* is a step with the words that name it;
@@ -161,8 +161,9 @@ def curves(
         axes.grid(axis="y", color=LINE, linewidth=0.6)
         axes.tick_params(length=0)
         axes.set_xlabel(step_name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=all(step == int(step) for step in steps)))
+        if all(value is None or value >= 0 for values in series.values() for value in values):
+            axes.set_ylim(bottom=0)
         if shares:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
         if mark:

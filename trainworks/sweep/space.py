@@ -9,9 +9,10 @@ Knobs are parted by ``;`` or line ends. Each has a range or choices:
 ====================  =============================================================================
 """
 
+import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from enum import Enum
 from typing import Any, get_type_hints
@@ -62,6 +63,24 @@ def size(space: Mapping[str, BaseDistribution]) -> float:
             case _:
                 return math.inf
     return math.prod(sizes)
+
+
+def all_settings(space: Mapping[str, BaseDistribution]) -> list[Setting]:
+    """Every setting of a *space* of finite `size`, the values of its last knob changing fastest.
+
+    Raises:
+        ValueError: it has a range of a real number.
+    """
+    values: list[Iterable[Any]] = []
+    for distribution in space.values():
+        match distribution:
+            case CategoricalDistribution():
+                values.append(distribution.choices)
+            case IntDistribution():
+                values.append(range(distribution.low, distribution.high + 1))
+            case _:
+                raise ValueError(f"{distribution} has no end of values")
+    return [dict(zip(space, row, strict=True)) for row in itertools.product(*values)]
 
 
 def apply(base: Section, setting: Setting) -> Any:

@@ -6,8 +6,9 @@ asks the same again, and finds what had finished where stages are remembered. Mo
 
 import json
 import logging
+import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,9 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from trainworks.errors import Interrupted, StorageUnreachable, TrainingError
-from trainworks.sweep.space import Setting, size
+from trainworks.release.scores import Better
+from trainworks.report.page import Quantity, cell, percent
+from trainworks.sweep.space import Setting, all_settings, size
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +31,40 @@ DIGITS = 3
 
 
 @dataclass(frozen=True)
+class Objective:
+    """What the trials of a room are judged by: its *name* in words, which way is *better*, and its *unit*.
+
+    The unit ``share`` stands for values from 0 to 1, which are shown in per cent; an empty one for a bare number.
+    """
+
+    name: str
+    better: Better
+    unit: str = ""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether values are shown in per cent."""
+        return self.unit == "share"
+
+    def words(self, value: float) -> Quantity:
+        """*value* for a reader."""
+        return percent(value) if self.is_share else Quantity(" ".join(filter(None, [cell(value), self.unit])))
+
+    def best(self, values: Iterable[float]) -> float:
+        """The best of *values*."""
+        return max(values) if self.better == "higher" else min(values)
+
+
+@dataclass(frozen=True)
 class Trial:
-    """One setting, and the validation recall it reached or why it has none."""
+    """One setting, and the value it reached, or why it has none."""
 
     setting: Setting
-    recall: float | None
+    value: float | None
     error: str = ""
 
 
-def require_possible(space: Mapping[str, BaseDistribution], trials: int, parallel: int) -> None:
+def require_possible(space: Mapping[str, BaseDistribution], sampler: str, trials: int, parallel: int) -> None:
     """Refuse a sweep that cannot be.
 
     Raises:
@@ -47,21 +75,28 @@ def require_possible(space: Mapping[str, BaseDistribution], trials: int, paralle
             raise ValueError(f"sweep.{name} = {value}: must be at least 1")
     if trials > size(space):
         raise ValueError(f"sweep.trials = {trials}: the space has only {size(space)} settings")
+    if sampler == "grid" and math.isinf(size(space)):
+        raise ValueError("sweep.sampler = 'grid': the space has a range of numbers without end; give choices such as 0.1 | 0.2, or draw")
 
 
-def ask(space: Mapping[str, BaseDistribution], sampler: str, seed: int, trials: Sequence[Trial], many: int) -> list[Setting]:
+def ask(
+    space: Mapping[str, BaseDistribution], sampler: str, seed: int, trials: Sequence[Trial], many: int, better: Better
+) -> list[Setting]:
     """*many* settings to try after *trials*: a function of its arguments.
 
-    *sampler* is ``random`` or ``tpe``, the tree-structured Parzen estimator (Bergstra et al. 2011, NeurIPS 24), which draws at
-    random until ten trials are done, and keeps away from where they failed. A setting that was tried is drawn anew, at random.
+    *sampler* is ``grid``, which takes all settings in order; ``random``; or ``tpe``, the tree-structured Parzen estimator
+    (Bergstra et al. 2011, NeurIPS 24), which draws at random until ten trials are done, goes where values are *better*, and
+    keeps away from where trials failed. A setting that was tried is drawn anew, at random.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize")
-    for trial in trials:
-        # Pruned, which TPE takes for worse than any recall. Of failed trials it takes no notice, and goes where they are.
-        state = TrialState.PRUNED if trial.recall is None else TrialState.COMPLETE
-        study.add_trial(create_trial(params=dict(trial.setting), distributions=dict(space), value=trial.recall, state=state))
     known = [trial.setting for trial in trials]
+    if sampler == "grid":
+        return [setting for setting in all_settings(space) if setting not in known][:many]
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize" if better == "higher" else "minimize")
+    for trial in trials:
+        # Pruned, which TPE takes for worse than any value. Of failed trials it takes no notice, and goes where they are.
+        state = TrialState.PRUNED if trial.value is None else TrialState.COMPLETE
+        study.add_trial(create_trial(params=dict(trial.setting), distributions=dict(space), value=trial.value, state=state))
     asked: list[Setting] = []
     for number in range(len(trials), len(trials) + many):
         asked.append(_new(study, space, sampler, int(np.random.SeedSequence((seed, number)).generate_state(1)[0]), known + asked))
@@ -95,7 +130,7 @@ def _readable(value: float | int | str, values: BaseDistribution) -> float | int
 
 
 def attempt(setting: str, reach: Callable[[Setting], float]) -> str:
-    """The answer to *setting*, both as JSON: the recall that *reach* gives or, so that the other trials go on, its error.
+    """The answer to *setting*, both as JSON: the value that *reach* gives or, so that the other trials go on, its error.
 
     Raises:
         Interrupted, StorageUnreachable: or what was made of them; the trial did not fail, it goes on when it is run again.
@@ -104,31 +139,40 @@ def attempt(setting: str, reach: Callable[[Setting], float]) -> str:
     words = ", ".join(f"{name}={value}" for name, value in chosen.items())
     log.info("trial     starts   %s", words)
     try:
-        recall = reach(chosen)
+        value = reach(chosen)
     except Exception as error:  # whatever a setting does to training, memory or the machine's libraries
         if any(isinstance(cause, (Interrupted, StorageUnreachable)) for cause in (error, error.__cause__)):
             raise
         log.warning("trial     failed   %s: %s", words, error)
-        return json.dumps({"recall": None, "error": f"{type(error).__name__}: {error}"})
-    log.info("trial     reached  %.4f with %s", recall, words)
-    return json.dumps({"recall": recall})
+        return json.dumps({"value": None, "error": f"{type(error).__name__}: {error}"})
+    log.info("trial     reached  %.4f with %s", value, words)
+    return json.dumps({"value": value})
 
 
 def together(asked: Sequence[Sequence[str]], answered: Sequence[Sequence[str | None]]) -> list[Trial]:
-    """The trials of all rounds: settings and answers as JSON; the answer of a machine that was lost is ``None``."""
+    """The trials of all rounds: settings and answers as JSON; the answer of a machine that was lost is ``None``.
+
+    Raises:
+        TrainingError: no machine of a round gave an answer: nothing could be tried, which another round would not change.
+    """
+    for number, answers in enumerate(answered, 1):
+        if answers and all(answer is None for answer in answers):
+            raise TrainingError(f"round {number}: none of its {len(answers)} trials could run; the node of the first one says why")
     return [
-        Trial(json.loads(setting), **json.loads(answer or '{"recall": null, "error": "its machine was lost; see the log of the task"}'))
+        Trial(json.loads(setting), **json.loads(answer or '{"value": null, "error": "its machine was lost; see the log of the task"}'))
         for settings, answers in zip(asked, answered, strict=True)
         for setting, answer in zip(settings, answers, strict=True)
     ]
 
 
-def best(trials: Sequence[Trial]) -> int:
-    """The index of the trial with the highest recall, the first of equals.
+def best(trials: Sequence[Trial], objective: Objective) -> int:
+    """The index of the trial with the best value, the first of equals.
 
     Raises:
         TrainingError: no trial succeeded.
     """
-    if not (reached := {number: trial.recall for number, trial in enumerate(trials) if trial.recall is not None}):
+    values = [trial.value for trial in trials]
+    reached = [value for value in values if value is not None]
+    if not reached:
         raise TrainingError("\n  ".join(["no trial of the sweep succeeded:", *dict.fromkeys(trial.error for trial in trials)]))
-    return max(reached, key=lambda number: reached[number])
+    return values.index(objective.best(reached))

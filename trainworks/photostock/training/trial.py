@@ -6,6 +6,10 @@ from pathlib import Path
 
 from trainworks.photostock.curation import subsample
 from trainworks.photostock.curation.knobs import DataConfig
+from trainworks.report.page import percent
+from trainworks.sweep.trials import Objective
+
+OBJECTIVE = Objective("validation recall", "higher", "share")
 
 EMBEDDING_KNOBS = ("backbone", "weights", "image", "seed")
 """Knobs that change what the untouched tower makes of a picture."""
@@ -34,7 +38,8 @@ def validation(checkpoint: Path) -> float:
     return max(row["val_recall"] for row in rows)
 
 
-def tested(metrics: Path) -> dict[str, float]:
-    """Text-to-image R@10 by caption on the test gallery, 0 to 1: ``finetuned`` and ``baseline``."""
+def tested(metrics: Path) -> tuple[float, str]:
+    """Text-to-image R@10 by caption on the test gallery, 0 to 1; and the same in words, beside the untouched backbone's."""
     measured = json.loads((metrics / "metrics.json").read_text())
-    return {model: measured[model]["text_to_image"]["R@10"] for model in ("finetuned", "baseline")}
+    after, before = (measured[model]["text_to_image"]["R@10"] for model in ("finetuned", "baseline"))
+    return after, f"test R@10 {percent(after)} (untouched {percent(before)})"
