@@ -4,7 +4,7 @@ from trainworks import code
 
 
 class CodeOf:
-    """Cache policy: the version is the digest of *module*, such as ``photostock.curation.curate``, and of all that it reaches."""
+    """Cache policy: the version is the digest of *module*, such as ``room.stage``, and of all that it reaches."""
 
     def __init__(self, module: str):
         self.module = f"{code.LIBRARY}.{module}"

@@ -24,14 +24,14 @@ class Plan(LaunchPlan):
 
 
 def names(pipeline: str) -> list[str]:
-    """The experiments of a *pipeline*, such as ``photostock``, by the names of their files."""
+    """The experiments of a *pipeline*, by the names of their files."""
     return sorted(path.stem for path in (EXPERIMENTS / pipeline).glob("*.yaml"))
 
 
 def plan(workflow: WorkflowBase, name: str, fixed: tuple[str, ...] = (), **more: Any) -> Plan:
     """The launch plan *name* of the experiment of that name: its inputs, open to change at launch but for the *fixed* ones.
 
-    ``photostock.smoke`` is of ``experiments/photostock/smoke.yaml``.
+    Plan ``pipeline.smoke`` is of ``experiments/pipeline/smoke.yaml``.
     """
     chosen = inputs(workflow, name.replace(".", "/"))
     held = {knob: chosen.pop(knob) for knob in fixed}
@@ -39,7 +39,7 @@ def plan(workflow: WorkflowBase, name: str, fixed: tuple[str, ...] = (), **more:
 
 
 def inputs(workflow: WorkflowBase, experiment: str) -> dict[str, Any]:
-    """What the file of *experiment*, such as ``photostock/smoke``, says of the inputs of *workflow*.
+    """What the file of *experiment*, as ``pipeline/smoke``, says of the inputs of *workflow*.
 
     Raises:
         ValueError: a name that is no input, or a value of another type; names the file and what was expected.

@@ -70,7 +70,7 @@ def versions(to: str) -> list[str]:
 def promote(to: str, version: str) -> Pointer:
     """Make *version*, which lies at *to* already, the current one, and give the pointer as it then is.
 
-    Promoting the current version changes nothing; a `rollback` undoes a promotion.
+    Promoting the current version changes nothing; a `rollback` undoes what a `promote` did.
 
     Raises:
         ReleaseError: there is no such version, or a gate of it failed.

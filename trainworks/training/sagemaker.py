@@ -85,7 +85,7 @@ class Job:
 
     ``inputs`` maps a channel to a folder with a manifest, or to several, which become sub-folders named by their
     digests. Values of ``hyperparameters`` are strings. Each of ``metrics`` is read from lines
-    such as ``metrics epoch=2 recall=0.5``; the first word keeps out what progress bars say. ``limit`` is for all of it,
+    such as ``metrics epoch=2 val_loss=0.5``; the first word keeps out what progress bars say. ``limit`` is for all of it,
     waiting for spot instances included; SageMaker allows 28 days, and an account 5 until it asks for more.
     """
 
@@ -269,7 +269,7 @@ def _request(job: Job, deployment: Deployment, name: str, digest: str) -> dict[s
         "OutputDataConfig": {"S3OutputPath": f"{root}/output"},
         "TensorBoardOutputConfig": {"S3OutputPath": f"{root}/tensorboard"},
         "CheckpointConfig": {"S3Uri": f"{root}/checkpoints"},
-        # Beside the inputs lie decoded pictures and checkpoints.
+        # Beside the inputs lies what is decoded from them, and the checkpoints.
         "ResourceConfig": {"InstanceType": deployment.instance, "InstanceCount": 1, "VolumeSizeInGB": 50 + int(20e-9 * size)},
         "EnableManagedSpotTraining": True,
         "StoppingCondition": dict.fromkeys(("MaxRuntimeInSeconds", "MaxWaitTimeInSeconds"), int(job.limit.total_seconds())),
