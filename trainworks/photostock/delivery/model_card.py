@@ -1,11 +1,9 @@
-"""The model card of a bundle: Hugging Face's format, made of the numbers in ``metrics.json`` and nothing else."""
+"""The model card of PhotoStock's bundle, made of the numbers in ``metrics.json`` and nothing else."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
-from trainworks.release import gates
+from trainworks.release.model_card import behaviour, bullets, card, percent, table
 
 NAME = "PhotoStock encoders"
 
@@ -22,7 +20,7 @@ scores = encoders.texts(["red bicycle"]) @ encoders.images(["a.jpg", "b.png"]).T
 
 def model_card(
     metrics: Mapping[str, Any],
-    card: Mapping[str, Any],
+    data: Mapping[str, Any],
     inference: Mapping[str, Any],
     verdict: Mapping[str, Any],
     facts: Mapping[str, Any],
@@ -31,39 +29,34 @@ def model_card(
     """``README.md`` of a bundle: YAML front matter with a model index, then Markdown for people.
 
     Args:
-        metrics, card, inference, verdict: ``metrics.json``, the data card, ``inference.json``, the verdict of the gates.
+        metrics, data, inference, verdict: ``metrics.json``, the data card, ``inference.json``, the verdict of the gates.
         facts: those of the manifest.
         names: the ONNX files that ship.
     """
-    sections = [
-        f"# {NAME}",
+    about = (
         "An image and a text encoder that put pictures and texts into one space of "
-        f"{inference['embedding_size']} dimensions: the nearer two embeddings (cosine), the better text and picture agree.",
-        f"**Gates:** {gates.why(verdict)}.",
-        "## Intended use",
-        "Ranking the pictures of a stock-photo catalogue for a text, texts for a picture, and pictures for a picture. It is not made to "
-        "identify people, or to decide anything about them.",
-        "## How to load it",
-        "`pip install 'trainworks[serve]'` installs onnxruntime, numpy, pillow and tokenizers; torch is not needed.",
-        _EXAMPLE,
-        f"Pictures are prepared by `{inference['image']}`, records become texts by the prompt `{inference['prompt']}`; "
-        f"texts are cut after {inference['context_length']} tokens. The ONNX files are {', '.join(f'`{name}`' for name in names)}.",
-        "## Training data",
-        *_data(card),
-        "## Evaluation",
-        *_evaluation(metrics),
-        *_behaviour(metrics.get("behaviour", {})),
-        "## Limits",
-        _limits(metrics["gallery"]["pictures"]),
-        "## Where it comes from",
-        f"Commit `{facts['commit']}`, data `{facts['data']}`, seed {facts['seed']}. "
-        "`manifest.json` has every knob, every package version and the SHA-256 of every file; `report.html` shows the run.",
-    ]
-    matter = yaml.safe_dump(_front_matter(metrics, card), sort_keys=False, allow_unicode=True)
-    return f"---\n{matter}---\n\n" + "\n\n".join(sections) + "\n"
+        f"{inference['embedding_size']} dimensions: the nearer two embeddings (cosine), the better text and picture agree."
+    )
+    sections = {
+        "Intended use": [
+            "Ranking the pictures of a stock-photo catalogue for a text, texts for a picture, and pictures for a picture. It is not made "
+            "to identify people, or to decide anything about them."
+        ],
+        "How to load it": [
+            "`pip install 'trainworks[serve]'` installs onnxruntime, numpy, pillow and tokenizers; torch is not needed.",
+            _EXAMPLE,
+            f"Pictures are prepared by `{inference['image']}`, records become texts by the prompt `{inference['prompt']}`; "
+            f"texts are cut after {inference['context_length']} tokens. The ONNX files are {', '.join(f'`{name}`' for name in names)}.",
+        ],
+        "Training data": _data(data),
+        "Evaluation": _evaluation(metrics),
+        "Behaviour": behaviour(metrics.get("behaviour", {})),
+        "Limits": [_limits(metrics["gallery"]["pictures"])],
+    }
+    return card(NAME, about, _front_matter(metrics), sections, verdict, facts)
 
 
-def _front_matter(metrics: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, Any]:
+def _front_matter(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """What the hub reads. The language of a catalogue is not known, and its weights' licence is that of backbone and pictures."""
     dataset = {"type": "catalogue", "name": f"held-out contributors, {metrics['gallery']['pictures']} pictures", "split": "test"}
     results = [
@@ -89,17 +82,17 @@ def _front_matter(metrics: Mapping[str, Any], card: Mapping[str, Any]) -> dict[s
     }
 
 
-def _data(card: Mapping[str, Any]) -> Iterator[str]:
-    kept = card["kept"]
+def _data(data: Mapping[str, Any]) -> Iterator[str]:
+    kept = data["kept"]
     yield (
-        f"{card['read']:,} records were read; {kept['train']:,} trained the model, {kept['val']:,} chose the checkpoint and "
+        f"{data['read']:,} records were read; {kept['train']:,} trained the model, {kept['val']:,} chose the checkpoint and "
         f"{kept['test']:,} are the test pictures. Near-duplicates never lie on both sides of the split. "
-        f"{card['contributors']['kept']:,} contributors are in it."
+        f"{data['contributors']['kept']:,} contributors are in it."
     )
-    yield _table(["Licence of the pictures", "Kept"], [(name or "not stated", f"{n:,}") for name, n in card["licences"].items()])
-    if lost := [(stage["stage"], reason, f"{n:,}") for stage in card.get("stages", ()) for reason, n in stage["rejected"].items()]:
+    yield table(["Licence of the pictures", "Kept"], [(name or "not stated", f"{n:,}") for name, n in data["licences"].items()])
+    if lost := [(stage["stage"], reason, f"{n:,}") for stage in data.get("stages", ()) for reason, n in stage["rejected"].items()]:
         yield "Not used; *excluded* are pictures whose contributors opted out, which were never read:"
-        yield _table(["Stage", "Reason", "Records"], lost)
+        yield table(["Stage", "Reason", "Records"], lost)
     yield "The weights also carry the licence of the backbone they started from."
 
 
@@ -110,54 +103,25 @@ def _evaluation(metrics: Mapping[str, Any]) -> Iterator[str]:
         "with 95 % intervals. *Before* is the same backbone without fine-tuning."
     )
     rows = [(words, metrics["finetuned"][way], metrics["baseline"][way]) for way, words in _WAYS.items()]
-    rows += [(f"text to image, {kind} as query", found["finetuned"], found["baseline"]) for kind, found in metrics["queries"].items()]
+    rows += [(f"text to image, {kind} as query", models["finetuned"], models["baseline"]) for kind, models in metrics["queries"].items()]
     lines = [
-        (name, f"{after['queries']:,}", *(_measured(after, k) for k in RECALLS), *(_percent(before[k]) for k in RECALLS))
+        (name, f"{after['queries']:,}", *(_measured(after, k) for k in RECALLS), *(percent(before[k]) for k in RECALLS))
         for name, after, before in rows
     ]
-    lines.append(("chance", "", *(_percent(metrics["chance"][k]) for k in RECALLS), "", "", ""))
-    yield _table(["", "Queries", *RECALLS, *(f"{k} before" for k in RECALLS)], lines)
-
-
-def _behaviour(checks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    if not checks:
-        return
-    yield "## Behaviour"
-    yield "How often the model does what it must, with 95 % intervals; poor rates are shown as they are."
-    rows = [
-        (
-            name.replace("_", " "),
-            "–" if check["rate"] is None else f"{_percent(check['rate'])} ({_percent(check['low'])} to {_percent(check['high'])})",
-            f"{check['cases']:,}",
-            check["meaning"],
-        )
-        for name, check in checks.items()
-    ]
-    yield _table(["Check", "Rate", "Cases", "What it is the share of"], rows)
+    lines.append(("chance", "", *(percent(metrics["chance"][k]) for k in RECALLS), "", "", ""))
+    yield table(["", "Queries", *RECALLS, *(f"{k} before" for k in RECALLS)], lines)
 
 
 def _limits(pictures: int) -> str:
-    return "\n".join(
-        f"- {limit}"
-        for limit in (
+    return bullets(
+        [
             f"The gallery had {pictures:,} pictures; among more of them, recall is lower.",
             "The queries were the catalogue's own texts, in its languages; people search in other words.",
             "It has the leanings of its backbone and of its contributors; see the data card in `report.html`.",
             "It fits pictures like those it was measured on: `python -m trainworks photostock drift` says whether others are.",
-        )
+        ]
     )
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = list(head)
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(" ".join(cell.replace("|", "/").split()) for cell in line) + " |" for line in lines)
-
-
-def _measured(found: Mapping[str, Any], name: str) -> str:
-    bounds = found.get("interval", {}).get(name)
-    return _percent(found[name]) + (f" ({_percent(bounds[0])} to {_percent(bounds[1])})" if bounds else "")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def _measured(summary: Mapping[str, Any], metric: str) -> str:
+    return percent(summary[metric], summary.get("interval", {}).get(metric, ()))
