@@ -344,13 +344,14 @@ def test_the_card_tells_what_the_dataset_is_made_of():
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (OTHERS[:30], "30 pictures are too few .* data.gallery.* Rows read: 30; rejected before the split: none"),
+        (OTHERS[:30], "30 rows are too few: .* data.gallery.* Rows read: 30; rejected before the split: none"),
         (
             [picture(f"{n}", rejected="missing file", fingerprint="") for n in range(9)] + [picture("a", title="")] + OTHERS[:3],
-            "3 pictures are too few .* Rows read: 13; rejected before the split: 9 missing file, 1 no text",
+            "3 rows are too few: .* Rows read: 13; rejected before the split: 9 missing file, 1 no text",
         ),
+        ([picture(f"{n}", contributor="Ann") for n in range(99)], "largest has 99.: lower data.gallery, or give the catalogue .* 'group'"),
         ([*OTHERS, OTHERS[7]], "id 'other 7' comes twice"),
-        ([], "0 pictures are too few"),
+        ([], "0 rows are too few"),
     ],
 )
 def test_a_catalogue_that_no_dataset_can_be_made_of_is_refused(rows, words):

@@ -29,6 +29,7 @@ _ORIGIN = ("contributor", "licence", "group")
 _COLUMNS = ("id", "image", *_TEXT, *_ORIGIN, "fingerprint", "repairs", "rejected", "detail", "phash")
 _CAPTIONS = pa.schema([("title", pa.string()), ("repair", pa.string()), ("caption", pa.string()), ("texts", pa.list_(pa.string()))])
 _BATCH = 50_000
+_FINER_GROUPS = "give the catalogue a finer column 'group' (without one, a group is all pictures of one contributor)"
 
 
 class _Rejections:
@@ -174,7 +175,7 @@ def _split(rejections: _Rejections, group: np.ndarray, cluster: np.ndarray, gall
     may_be_held_out = (smallest_code == largest_code)[cluster[kept]]
     split_of_row = np.full(len(group), LEFT_OUT, object)
     try:
-        split_of_row[kept] = split(group[kept], gallery, may_be_held_out)
+        split_of_row[kept] = split(group[kept], gallery, may_be_held_out, knob="data.gallery", finer_groups=_FINER_GROUPS)
     except DataError as error:
         counts = ", ".join(f"{n} {reason}" for stage in rejections.stages() for reason, n in stage["rejected"].items())
         raise DataError(f"{error}. Rows read: {len(group)}; rejected before the split: {counts or 'none'}") from None
