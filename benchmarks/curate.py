@@ -1,7 +1,7 @@
 """Curation of a million rows, and how it grows: our stage, and the same rules written naively in pandas.
 
 Ours reads shards of metadata and writes the dataset: exact and near duplicates, captions and texts, at most 300 per contributor, split,
-data card. The pandas script beside it does a part of that, the way one writes it first: sort, ``drop_duplicates``, captions by
+data card. The pandas script beside it does a part of that, as a first script would: sort, ``drop_duplicates``, captions by
 ``apply``, ``groupby.head``, and a split by the hash of the contributor; no near duplicates, no repairs, no reasons, no card. The
 targets are absolute: 60 s and 2 GB.
 """

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.harness import Row
 
 MISSED = Path(__file__).parent / "missed.md"
-"""Where a target is missed: the profile, what was tried, and why it stopped there."""
+"""Where a target is missed: the profile, what was tried, and why no more was done."""
 
 
 def page(results: Mapping[str, Any], descriptions: Mapping[str, str]) -> str:

@@ -18,9 +18,10 @@ class Plan(LaunchPlan):
     @property
     def python_interface(self) -> Interface:
         """The workflow's, with this plan's defaults and without what it fixes."""
-        whole = self.workflow.python_interface
-        known = {name: (kind, self.saved_inputs.get(name, default)) for name, (kind, default) in whole.inputs_with_defaults.items()}
-        return Interface({name: known[name] for name in self.parameters.parameters}, whole.outputs, docstring=whole.docstring)
+        interface = self.workflow.python_interface
+        inputs = {name: (kind, self.saved_inputs.get(name, default)) for name, (kind, default) in interface.inputs_with_defaults.items()}
+        open_inputs = {name: inputs[name] for name in self.parameters.parameters}
+        return Interface(open_inputs, interface.outputs, docstring=interface.docstring)
 
 
 def names(pipeline: str) -> list[str]:
@@ -33,13 +34,13 @@ def plan(workflow: WorkflowBase, name: str, fixed: tuple[str, ...] = (), **more:
 
     Plan ``pipeline.smoke`` is of ``experiments/pipeline/smoke.yaml``.
     """
-    chosen = inputs(workflow, name.replace(".", "/"))
-    held = {knob: chosen.pop(knob) for knob in fixed}
-    return Plan.create(name, workflow, chosen, held, **more)
+    defaults = inputs(workflow, name.replace(".", "/"))
+    fixed_inputs = {knob: defaults.pop(knob) for knob in fixed}
+    return Plan.create(name, workflow, defaults, fixed_inputs, **more)
 
 
 def inputs(workflow: WorkflowBase, experiment: str) -> dict[str, Any]:
-    """What the file of *experiment*, as ``pipeline/smoke``, says of the inputs of *workflow*.
+    """The inputs of *workflow* in the file of *experiment*, as ``pipeline/smoke``.
 
     Raises:
         ValueError: a name that is no input, or a value of another type; names the file and what was expected.
@@ -47,19 +48,19 @@ def inputs(workflow: WorkflowBase, experiment: str) -> dict[str, Any]:
     from trainworks.grammar import nearest
 
     kinds = workflow.python_interface.inputs
-    said: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in yaml.safe_load((EXPERIMENTS / f"{experiment}.yaml").read_text()).items():
         if name not in kinds:
             raise ValueError(f"experiments/{experiment}.yaml: {workflow.name} has no input {name!r}{nearest(name, kinds)}")
         try:
-            said[name] = _typed(kinds[name], value)
+            values[name] = _typed(kinds[name], value)
         except ValueError as error:
             raise ValueError(f"experiments/{experiment}.yaml: {name} = {value!r}: {error}") from error
-    return said
+    return values
 
 
 def _typed(kind: type, value: Any) -> Any:
-    """*value* of YAML as *kind*: a whole number is a float as well, and a word one of an Enum's; nothing else is taken for another."""
+    """*value* of YAML as *kind*: a whole number may be a float, a word an Enum's value; no other type is converted."""
     if issubclass(kind, Enum):
         names = [item.value for item in kind]
         if value not in names:

@@ -62,14 +62,14 @@ def watch(event, arguments):
         opened.append(arguments[0])
 
 def shard(source, name):
-    found = catalogue.read(str(source))
+    read = catalogue.read(str(source))
     for folder in (base / f"{name}-slice", base / f"{name}-shard"):
         folder.mkdir()
-    rows = found.table.to_pylist()
+    rows = read.table.to_pylist()
     if name == "forced":  # as if acquire had let everything pass
         rows = [{**rows[0], "id": f"{n}", "image": reference} for n, reference in enumerate(references)] + rows[:1]
     slices.write_slice(pa.Table.from_pylist(rows, slices.SCHEMA), base / f"{name}-slice")
-    prepare(base / f"{name}-slice", found.root, base / f"{name}-shard", 32, threads=1)
+    prepare(base / f"{name}-slice", read.root, base / f"{name}-shard", 32, threads=1)
     (table,) = (base / f"{name}-shard").glob("rows.parquet")
     return pq.read_table(table)["rejected"].to_pylist()
 
@@ -92,7 +92,7 @@ print(json.dumps({"rejected": rejected, "sockets": sockets, "opened": opened, "s
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory) -> dict:
-    """What a process did that acquired and prepared three catalogues of these references, as Python's audit events tell."""
+    """What a process did that acquired and prepared three catalogues of these references, by Python's audit events."""
     import csv
 
     import pyarrow as pa
@@ -129,7 +129,7 @@ def test_every_reference_out_of_the_folder_is_refused(seen, name):
 
 
 def test_no_socket_is_opened(seen):
-    """Neither to a link-local address nor to any other, also where a service is asked for the picture at a URL."""
+    """Neither to a link-local address nor to any other, also where a service gets a URL in the place of a picture."""
     assert seen["sockets"] == [] and seen["served"] == []
 
 

@@ -67,14 +67,14 @@ def shard(pictures, name):
     for n, data in enumerate(pictures):
         (root / f"{n:04}").write_bytes(data)
     (root / "catalogue.jsonl").write_text("".join(json.dumps({"image": f"{n:04}", "title": f"{n}"}) + "\\n" for n in range(len(pictures))))
-    found = catalogue.read(str(root))
+    read = catalogue.read(str(root))
     rows = []
-    for number, piece in enumerate(slices.slices(found.table)):
+    for number, piece in enumerate(slices.slices(read.table)):
         folders = [base / f"{name}-{number}-{what}" for what in ("slice", "shard")]
         for folder in folders:
             folder.mkdir()
         slices.write_slice(piece, folders[0])
-        prepare(folders[0], found.root, folders[1], 96, threads=4)
+        prepare(folders[0], read.root, folders[1], 96, threads=4)
         rows += pq.read_table(folders[1] / "rows.parquet").to_pylist()
     return rows
 
@@ -100,7 +100,7 @@ def test_of_1000_mutated_pictures_each_is_kept_or_rejected_in_bounded_memory(tmp
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", CHILD, tmp_path], capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["given"] == found["rows"] == found["kept"] + found["rejected"] == 1000
-    assert 100 < found["kept"] < 900 and found["unsized"] == 0
-    assert found["megabytes"] < 2 * LARGEST, found
+    counts = json.loads(done.stdout.splitlines()[-1])
+    assert counts["given"] == counts["rows"] == counts["kept"] + counts["rejected"] == 1000
+    assert 100 < counts["kept"] < 900 and counts["unsized"] == 0
+    assert counts["megabytes"] < 2 * LARGEST, counts

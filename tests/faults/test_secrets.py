@@ -34,8 +34,8 @@ def test_a_uri_with_a_secret_is_refused_without_repeating_it(name, uri, caplog, 
     """Wherever a person gives a URI; of a service, which takes only folders and S3, those of S3."""
     with pytest.raises(ValueError, match="expected a URI without credentials") as refused:
         TAKERS[name](uri)
-    said = "".join(map(str, (refused.value, refused.value.__cause__, refused.value.__context__, caplog.text, *capfd.readouterr())))
-    assert CANARY not in said and "AWS_ACCESS_KEY_ID" in said
+    output = "".join(map(str, (refused.value, refused.value.__cause__, refused.value.__context__, caplog.text, *capfd.readouterr())))
+    assert CANARY not in output and "AWS_ACCESS_KEY_ID" in output
 
 
 @pytest.mark.parametrize("variable", ["TRAINWORKS_ARTIFACTS", "AWS_ENDPOINT_URL"])

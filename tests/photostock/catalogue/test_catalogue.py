@@ -294,10 +294,10 @@ def test_a_moved_catalogue_has_the_same_slices(folder, tmp_path):
     (folder / "catalogue.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     moved = tmp_path / "elsewhere" / "deeper"
     shutil.copytree(folder, moved, symlinks=True)
-    for name, root in (("here", folder), ("there", moved)):
+    for name, root in (("original", folder), ("moved", moved)):
         (piece,) = slices(catalogue.read(str(root)).table)
         write_slice(piece, tmp_path / name)
-    assert (tmp_path / "here" / "rows.parquet").read_bytes() == (tmp_path / "there" / "rows.parquet").read_bytes()
+    assert (tmp_path / "original" / "rows.parquet").read_bytes() == (tmp_path / "moved" / "rows.parquet").read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ def rejected(path) -> list[str]:
 
 
 def catalogue_with(folder, *values):
-    """A JSONL catalogue with a row for each of *values* in ``exclude``, and a last one that says nothing; no picture is there but that."""
+    """A JSONL catalogue with a row for each of *values* in ``exclude``, and a last one without; only the last has a picture file."""
     draw("red", "ellipse", 1).save(folder / "last.png")
     rows = [{"image": f"{number}.png", "title": "a", "exclude": value} for number, value in enumerate(values)]
     path = folder / "catalogue.jsonl"
@@ -29,8 +29,8 @@ def catalogue_with(folder, *values):
 
 
 @pytest.mark.parametrize("value", [True, 1, 1.0, "true", "True", " YES ", "1"])
-def test_an_opt_out_is_excluded_before_its_picture_is_looked_for(tmp_path, value):
-    """The picture is not even there, and the row is *excluded*, not *missing file*; nothing of it is kept but its id."""
+def test_an_opt_out_is_excluded_before_its_picture_is_read(tmp_path, value):
+    """The picture file is missing, yet the row is *excluded*, not *missing file*; only its id is kept."""
     [row, _] = catalogue.read(str(catalogue_with(tmp_path, value))).table.to_pylist()
     assert row == dict.fromkeys(row, "") | {
         **{"id": "0.png", "bytes": None, "tags": [], "repairs": []},
@@ -40,7 +40,7 @@ def test_an_opt_out_is_excluded_before_its_picture_is_looked_for(tmp_path, value
 
 @pytest.mark.parametrize("value", [False, 0, "false", "No", "0", "", None])
 def test_who_says_no_or_nothing_does_not_opt_out(tmp_path, value):
-    """Such a row goes on, here to a picture that is not there."""
+    """Such a row is used, and here rejected since its picture file is missing."""
     assert rejected(catalogue_with(tmp_path, value)) == ["missing file", ""]
 
 
@@ -87,7 +87,7 @@ def test_an_opt_out_changes_its_own_slice_only(tmp_path):
 
 
 def test_an_opt_out_reaches_neither_shard_nor_dataset_and_is_counted(tmp_path):
-    """From the catalogue to the data card, with a picture that lies there and could be read; a contributor opts out by all their rows."""
+    """From the catalogue to the data card, with a picture file that could be read; a contributor opts out by all their rows."""
     folder = write_catalogue(tmp_path / "catalogue")
     rows = [json.loads(line) for line in (folder / "catalogue.jsonl").read_text().splitlines()]
     gone = {row["image"] for row in rows if row["contributor"] == "artist 3"}

@@ -86,9 +86,9 @@ def test_ten_new_rows_in_a_thousand_remake_few_rows():
 
 def test_the_same_rows_are_written_as_the_same_bytes(tmp_path):
     """Neither the chunks of the table nor what stands before the slice show in the file."""
-    whole = rows(300)
+    whole_table = rows(300)
     pieces = pa.concat_tables([rows(500).slice(0, 7), rows(500).slice(7, 93), rows(500).slice(100, 200)])
-    for name, table in (("whole", whole), ("pieces", pieces.replace_schema_metadata({"root": "/somewhere"}))):
+    for name, table in (("one", whole_table), ("pieces", pieces.replace_schema_metadata({"root": "/somewhere"}))):
         slices.write_slice(table, tmp_path / name)
-    assert (tmp_path / "whole" / "rows.parquet").read_bytes() == (tmp_path / "pieces" / "rows.parquet").read_bytes()
-    assert pq.read_table(tmp_path / "whole" / "rows.parquet").equals(whole)
+    assert (tmp_path / "one" / "rows.parquet").read_bytes() == (tmp_path / "pieces" / "rows.parquet").read_bytes()
+    assert pq.read_table(tmp_path / "one" / "rows.parquet").equals(whole_table)

@@ -106,7 +106,7 @@ def test_every_mode_becomes_rgb_on_white(data: bytes, ground, ink):
     ],
 )
 def test_pictures_stand_upright_and_carry_no_metadata(format: str, orientation: int, stored: Image.Transpose | None):
-    """Whichever way the camera was held, the red corner is top left and the picture 96 wide."""
+    """However the camera was held, the red corner is top left and the picture 96 wide."""
     upright = Image.new("RGB", (96, 64), "white")
     upright.paste("red", (0, 0, 48, 32))
     exif = Image.Exif()
@@ -147,7 +147,7 @@ def test_the_shorter_side_has_the_stored_size_unless_it_was_smaller(width: int, 
 
 @pytest.mark.parametrize("size", [(1600, 1200), (1001, 777)])
 def test_jpegs_decoded_small_look_like_jpegs_decoded_in_full(size: tuple[int, int]):
-    """The shortcut through the DCT costs less than JPEG itself does: at least 45 dB against the slow way."""
+    """The shortcut through the DCT costs less than JPEG itself does: at least 45 dB against decoding in full."""
     data = encoded(noise(*size), "JPEG", quality=95)
     quick = decode(data, 100).pixels
     slow = Image.open(io.BytesIO(data)).resize(quick.size, Image.Resampling.LANCZOS)
@@ -211,7 +211,7 @@ def test_text_that_inflates_a_thousandfold_is_rejected():
 
 
 def bomb(side: int) -> bytes:
-    """A whole and valid 1-bit PNG of side × side pixels, all black."""
+    """A valid 1-bit PNG of side × side pixels, all black."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")

@@ -86,7 +86,7 @@ def test_an_object_too_large_to_hold_is_rejected_unread(photos, tmp_path, monkey
 
 
 def test_a_source_that_is_not_there_is_refused_at_once(bucket, photos):
-    """Nothing below the prefix, two catalogues, no such bucket: said in the first step, in the words of S3."""
+    """Nothing below the prefix, two catalogues, no such bucket: refused in the first step, with S3's own message."""
     catalogue.check(photos)
     with pytest.raises(DataError, match=r"found none, expected .*catalogue\.csv"):
         catalogue.check(f"{bucket}/my/photo")

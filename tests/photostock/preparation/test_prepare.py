@@ -209,7 +209,7 @@ def test_of_a_thousand_damaged_pictures_every_one_is_kept_or_rejected(tmp_path):
     exif, text = Image.Exif(), PngImagePlugin.PngInfo()
     exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Artist] = 6, "A. Nobody"
     text.add_text("Comment", "words " * 20, zip=True)
-    whole = [
+    undamaged = [
         encoded(drawing(1), "JPEG", exif=exif),
         encoded(drawing(2), "JPEG", progressive=True),
         encoded(drawing(3), "PNG", pnginfo=text, exif=exif),
@@ -223,7 +223,7 @@ def test_of_a_thousand_damaged_pictures_every_one_is_kept_or_rejected(tmp_path):
         encoded(drawing(13), "TIFF", compression="tiff_lzw"),
         encoded(drawing(14), "TIFF", compression="jpeg"),
     ]
-    given = [mutated(rng, whole[n % len(whole)]) for n in range(1000)]
+    given = [mutated(rng, undamaged[n % len(undamaged)]) for n in range(1000)]
     table = shard([row(str(n), data) for n, data in enumerate(given)], tmp_path)
     reasons = table["rejected"].to_pylist()
     kept = [entry for entry in table.to_pylist() if not entry["rejected"]]

@@ -105,7 +105,7 @@ def test_an_extreme_aspect_costs_no_memory():
 
 
 def test_padding_centres_the_whole_picture():
-    """A wide picture gets bars above and below, in the colour asked for, and loses nothing at the sides."""
+    """A wide picture gets bars above and below, in the colour of the step, and loses nothing at the sides."""
     for colour, value in (("white", 255), ("black", 0), ("grey", 128)):
         result = Preprocessing(f"pad(32, {colour})").apply(Image.new("RGB", (64, 32), (10, 200, 10)))
         assert (result[:8] == value).all() and (result[24:] == value).all()

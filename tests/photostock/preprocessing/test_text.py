@@ -31,7 +31,7 @@ records = st.fixed_dictionaries({"title": words, "description": words, "tags": s
     ],
 )
 def test_a_missing_field_vanishes_with_its_punctuation(record, caption):
-    """What is not there leaves no stop, comma or space behind, and a stop is never doubled."""
+    """A missing field leaves no stop, comma or space behind, and a stop is never doubled."""
     assert DEFAULT.render(record) == caption
 
 

@@ -101,19 +101,19 @@ def test_a_batch_brings_one_tag_of_each_picture_that_has_any(tokenizer):
 def test_the_parts_of_all_ranks_are_the_batches_of_one(tokenizer, of):
     """Pictures and texts in order; numbers of captions, which picture has which tag, and the pictures named are of the whole batch."""
     loaders = [pairs(10, tokenizer, rank=Rank(number, of), loss="tags", augment_image="flip") for number in range(of)]
-    whole = pairs(10, tokenizer, loss="tags", augment_image="flip")
-    for step, (expected, *parts) in enumerate(zip(whole, *loaders, strict=True)):
+    one_rank = pairs(10, tokenizer, loss="tags", augment_image="flip")
+    for step, (expected, *parts) in enumerate(zip(one_rank, *loaders, strict=True)):
         assert torch.cat([part.image for part in parts]).equal(expected.image)
         assert torch.cat([part.text for part in parts]).equal(expected.text)
         assert {len(part.tags.text) for part in parts} == {-(-len(expected.tags.text) // of)}
         assert torch.cat([part.tags.text for part in parts])[: len(expected.tags.text)].equal(expected.tags.text)
         for loader, part in zip(loaders, parts, strict=True):
             assert part.caption.equal(expected.caption) and part.tags.has.equal(expected.tags.has)
-            assert loader.ids_of(step) == whole.ids_of(step)
+            assert loader.ids_of(step) == one_rank.ids_of(step)
 
 
 def test_texts_are_encoded_by_their_features(tokenizer):
-    """Where the text tower is locked, a text is its row of features, whatever the order it is asked in."""
+    """Where the text tower is locked, a text is its row of features, in whatever order texts are encoded."""
     encode = data.from_features(["a", "b"], np.array([[1.0], [2.0]], np.float32))
     assert encode(["b", "a", "b"]).flatten().tolist() == [2, 1, 2]
 

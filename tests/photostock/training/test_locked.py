@@ -31,16 +31,16 @@ def test_features_and_head_are_the_whole_image_tower(model):
     ready = (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - torch.tensor(model.mean).view(3, 1, 1)) / torch.tensor(model.std).view(
         3, 1, 1
     )
-    whole = model.model.encode_image(ready, normalize=True)
-    torch.testing.assert_close(locked.project(model.model, "image", torch.from_numpy(features)), whole, atol=1e-6, rtol=0)
+    expected = model.model.encode_image(ready, normalize=True)
+    torch.testing.assert_close(locked.project(model.model, "image", torch.from_numpy(features)), expected, atol=1e-6, rtol=0)
 
 
 @torch.no_grad()
 def test_features_and_head_are_the_whole_text_tower(model):
     """The same embeddings as from token ids."""
     features = locked.text_features(model, TEXTS, FP32)
-    whole = model.model.encode_text(torch.tensor([encoding.ids for encoding in model.tokenizer.encode_batch(TEXTS)]), normalize=True)
-    torch.testing.assert_close(locked.project(model.model, "text", torch.from_numpy(features)), whole, atol=1e-6, rtol=0)
+    expected = model.model.encode_text(torch.tensor([encoding.ids for encoding in model.tokenizer.encode_batch(TEXTS)]), normalize=True)
+    torch.testing.assert_close(locked.project(model.model, "text", torch.from_numpy(features)), expected, atol=1e-6, rtol=0)
 
 
 def test_taking_features_leaves_the_model_as_it_was(model):

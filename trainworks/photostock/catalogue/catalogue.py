@@ -89,7 +89,7 @@ def check(source: str) -> None:
 
 
 def _read(path: Path, root: Path | str, name: object) -> Catalogue:
-    """The catalogue in the file *path*, known to people as *name*, whose image paths start from *root*."""
+    """The catalogue in the file *path*, called *name* in messages, whose image paths start from *root*."""
     batches = list(_batches(tqdm(records(path), desc="read", unit=" rows", delay=2)))
     table = _with_unique_ids(pa.Table.from_batches(_fingerprinted(originals(root), batches), SCHEMA))
     _check_usable(name, table)
