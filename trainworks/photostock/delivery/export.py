@@ -44,7 +44,7 @@ def export(checkpoint: Path, prompt: str, image: str, out: Path) -> None:
             expected = encoder(tensor).numpy()
         example, longest = (tensor[:2], None) if read is None else (tensor[:2, : model.context_length // 2], model.context_length)
         onnx.export(encoder, example, path, given, name.replace("encoder", "embeds"), longest)
-        parity[name] = onnx.check_parity(path, inputs, expected, read)
+        parity[name] = onnx.check_parity(path, {given: inputs}, expected, read)
         onnx.quantise(path, out / f"{name}.int8.onnx")
     inference = {
         "schema": SCHEMA,
