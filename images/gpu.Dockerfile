@@ -27,4 +27,6 @@ COPY workflows workflows
 
 ARG TRAINWORKS_COMMIT=unknown
 ENV PYTHONPATH=/srv/trainworks PYTHONUNBUFFERED=1 TRAINWORKS_COMMIT=${TRAINWORKS_COMMIT}
+# What `train` trains where nobody says otherwise.
+ENV TRAINWORKS_PROGRAM=trainworks.photostock.training.job
 USER ${USER_ID}

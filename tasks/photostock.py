@@ -136,9 +136,9 @@ def finetune_on_cpu(start: Artifact, dataset: Artifact, shards: list[Artifact], 
 @stage("photostock.training.train", SMALL, timeout=DAYS, name="finetune")
 def finetune_on_sagemaker(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:
     """The same as a SageMaker job, which this task starts and waits for."""
-    from trainworks.photostock.training.job import submit
+    from trainworks.photostock.training.job import PROGRAM
 
-    submit(path(start), path(dataset), paths(shards), train, out, DAYS)
+    PROGRAM.submit({"start": path(start), "dataset": path(dataset), "shards": paths(shards)}, train, out, DAYS)
     return FlyteDirectory(str(out))
 
 

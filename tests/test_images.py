@@ -142,7 +142,9 @@ def train(tree, tmp_path):
     """Start the gpu image's `train` in the emulated tree; it ends with the test."""
     work = layout("gpu", tmp_path / "image")
     programs = f"{tmp_path}/image/usr/local/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    default = dict(text.split("=") for line in rest("gpu", "ENV") for text in line.split())["TRAINWORKS_PROGRAM"]
     variables = {"PATH": programs, "PYTHONPATH": str(work), "SAGEMAKER_BASE_DIR": str(tree), "OMP_NUM_THREADS": "1"}
+    variables["TRAINWORKS_PROGRAM"] = default
 
     started = []
 

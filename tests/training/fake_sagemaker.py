@@ -169,6 +169,7 @@ class Run:
             self.enter("InProgress", "Training")
         environment = {
             **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
+            **self.request["Environment"],
             "SAGEMAKER_BASE_DIR": str(self.base),
             "OMP_NUM_THREADS": "1",
         }

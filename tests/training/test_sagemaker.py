@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.training.fake_sagemaker import FakeSageMaker
 from trainworks.errors import IntegrityError, TrainingError
-from trainworks.photostock.training import job as training_job
+from trainworks.photostock.training.job import PROGRAM
 from trainworks.photostock.training.knobs import Pairs, Precision, TrainConfig
 from trainworks.storage import manifest, store
 from trainworks.training import sagemaker
@@ -334,7 +334,7 @@ def test_sagemaker_trains_what_the_workflow_would(untouched, serve, shards, data
     for path in (here, there):
         path.mkdir()
 
-    training_job.submit(untouched, dataset, shards, config, there, timedelta(hours=1))
+    PROGRAM.submit({"start": untouched, "dataset": dataset, "shards": shards}, config, there, timedelta(hours=1))
 
     from trainworks.photostock.training.train import finetune
 
@@ -343,7 +343,7 @@ def test_sagemaker_trains_what_the_workflow_would(untouched, serve, shards, data
     assert manifest.digest(there) == manifest.digest(here)
     [run] = fake.jobs.values()
     reached = {metric["MetricName"]: metric["Value"] for metric in run.state["FinalMetricDataList"]}
-    assert set(reached) == set(training_job.METRICS)
+    assert set(reached) == set(PROGRAM.metrics)
     last = json.loads((there / "history.json").read_text())[-1]
     assert reached["epoch"] == last["epoch"] == 2
     assert reached["val_R@10"] == pytest.approx(last["val_R@10"], rel=1e-5)

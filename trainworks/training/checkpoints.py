@@ -90,9 +90,9 @@ def _verify(file: BufferedReader, key: str) -> int:
     header = re.fullmatch(rb" (\w+) (\d{1,18})\n", file.readline(1024))
     if not header:
         raise IntegrityError(f"{file.name}: not a checkpoint, it has no line with a training and a step")
-    found, step = header[1].decode(), int(header[2])
-    if found != key:
-        raise IntegrityError(f"{file.name}: of another training ({found[:12]}…, not {key[:12]}…)")
+    own_key, step = header[1].decode(), int(header[2])
+    if own_key != key:
+        raise IntegrityError(f"{file.name}: of another training ({own_key[:12]}…, not {key[:12]}…)")
     return step
 
 
@@ -179,7 +179,7 @@ class Checkpoints(Checkpoint):
     def __init__(self, files: Files, loader: Resumable, rank: Rank = ALONE):
         self.files, self.loader, self.rank = files, loader, rank
         self.saved = time.monotonic()
-        self.is_told = False
+        self.got_sigterm = False
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Of several ranks, none may leave by itself, which is what Lightning's own handler has it do."""
@@ -187,19 +187,19 @@ class Checkpoints(Checkpoint):
             signal.signal(signal.SIGTERM, self._note)
 
     def _note(self, number: int, frame: Any) -> None:
-        self.is_told = True
+        self.got_sigterm = True
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save in the middle of an epoch, when it is time or SIGTERM came."""
         if batch_idx + 1 == trainer.num_training_batches:
             return
-        stops = self.rank.any(self.is_told or trainer.received_sigterm)
+        stops = self.rank.any(self.got_sigterm or trainer.received_sigterm)
         if stops or time.monotonic() - self.saved > EVERY:
             self._save(trainer, stops)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         """Save after the validation."""
-        self._save(trainer, self.rank.any(self.is_told or trainer.received_sigterm))
+        self._save(trainer, self.rank.any(self.got_sigterm or trainer.received_sigterm))
 
     def _save(self, trainer: pl.Trainer, stops: bool) -> None:
         if self.rank.number == 0:

@@ -70,17 +70,17 @@ class Rank(NamedTuple):
         """The *own* dicts of all ranks, of plain objects and CPU tensors, in one."""
         if self.of == 1:
             return own
-        found: list[dict] = [{} for _ in range(self.of)]
-        dist.all_gather_object(found, own)
-        return {key: value for part in found for key, value in part.items()}
+        parts: list[dict] = [{} for _ in range(self.of)]
+        dist.all_gather_object(parts, own)
+        return {key: value for part in parts for key, value in part.items()}
 
     def any(self, own: bool) -> bool:
         """Whether any rank says so."""
         if self.of == 1:
             return own
-        said = torch.tensor(int(own))
-        dist.all_reduce(said, dist.ReduceOp.MAX)
-        return bool(said)
+        greatest = torch.tensor(int(own))
+        dist.all_reduce(greatest, dist.ReduceOp.MAX)
+        return bool(greatest)
 
 
 ALONE = Rank()
@@ -118,7 +118,7 @@ def launch(of: int, work: Callable[..., None], *args: Any, scratch: Path, share:
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(GRACE))
     for name in logging.root.manager.loggerDict:
         if name.startswith(("torch.distributed.elastic", "torch.multiprocessing")):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what failed is told once, below
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what failed is said once, below
     torch.cuda.empty_cache()  # what this process holds, rank 0 lacks
     config = LaunchConfig(
         min_nodes=1,
@@ -156,14 +156,14 @@ def _listen(connection: Connection, share: Share | None) -> None:
     """In the process that launched: log what rank 0 logs and share what it wants shared, until all ranks have ended."""
     while True:
         try:
-            said = connection.recv()
+            message = connection.recv()
         except (EOFError, OSError):  # in the middle of a message, from a rank that was killed
             return
-        if isinstance(said, logging.LogRecord):
-            logging.getLogger(said.name).handle(said)
+        if isinstance(message, logging.LogRecord):
+            logging.getLogger(message.name).handle(message)
         elif share:
             try:
-                share(said)
+                share(message)
                 connection.send("")
             except Exception as error:  # whatever the store behind it raises
                 connection.send(f"{type(error).__name__}: {error}")
@@ -176,7 +176,7 @@ def _ask(connection: Connection, path: Path) -> None:
         raise StorageError(answer)
 
 
-class _Said(QueueHandler):
+class _SentRecords(QueueHandler):
     """Rank 0's records, sent to the process that launched."""
 
     def enqueue(self, record: logging.LogRecord) -> None:
@@ -189,7 +189,7 @@ def _run(of: int, connection: Connection, shares: bool, work: Callable[..., None
     logger = logging.getLogger("trainworks")
     logger.setLevel(logging.INFO if rank.number == 0 else logging.CRITICAL)
     logger.propagate = False
-    logger.addHandler(_Said(connection) if rank.number == 0 else logging.NullHandler())  # type: ignore[arg-type]
+    logger.addHandler(_SentRecords(connection) if rank.number == 0 else logging.NullHandler())  # type: ignore[arg-type]
     if torch.cuda.is_available():
         torch.cuda.set_device(rank.number)
         dist.init_process_group("cpu:gloo,cuda:nccl")  # decisions travel by gloo and wait for no kernel
@@ -213,12 +213,13 @@ def _error(who: str, failure: ProcessFailure) -> TrainworksError:
             f"{who} was killed by {failure.signal_name()}: most often for want of memory, so lower train.batch_size or train.devices; "
             f"run again, it goes on from its last checkpoint"
         )
-    told: Any = json.loads(Path(failure.error_file).read_text())["message"] if Path(failure.error_file).is_file() else failure.message
-    message = told if isinstance(told, str) else told["message"]
+    written = Path(failure.error_file)
+    report: Any = json.loads(written.read_text())["message"] if written.is_file() else failure.message
+    message = report if isinstance(report, str) else report["message"]
     name, _, text = message.partition(": ")
     kind = getattr(errors, name, None)
     if isinstance(kind, type) and issubclass(kind, TrainworksError):
         return kind(text)
-    if not isinstance(told, str):
-        log.error("%s\n%s", who, told["extraInfo"]["py_callstack"])
+    if not isinstance(report, str):
+        log.error("%s\n%s", who, report["extraInfo"]["py_callstack"])
     return TrainingError(f"{who} failed: {message}")

@@ -18,7 +18,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -35,7 +35,7 @@ from trainworks.storage import manifest, s3
 log = logging.getLogger(__name__)
 
 POLL = 30.0
-"""Seconds between two looks at a job."""
+"""Seconds between two questions after a job."""
 
 BOMB = 20
 """Times the size of an archive that what it unpacks to may have."""
@@ -89,16 +89,17 @@ class Job:
     waiting for spot instances included; SageMaker allows 28 days, and an account 5 until it asks for more.
     """
 
-    program: str
+    name: str
     inputs: Mapping[str, Path | Sequence[Path]]
     hyperparameters: Mapping[str, str]
     metrics: Sequence[str] = ()
     limit: timedelta = timedelta(days=1)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self, deployment: Deployment) -> str:
         """Sixteen hexadecimal digits of everything the model depends on."""
         inputs = {channel: [manifest.digest(folder) for folder in _folders(content)] for channel, content in self.inputs.items()}
-        known = [self.program, inputs, dict(self.hyperparameters), deployment.image, deployment.instance]
+        known = [self.name, inputs, dict(self.hyperparameters), dict(self.environment), deployment.image, deployment.instance]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -140,9 +141,9 @@ def run(job: Job, deployment: Deployment, out: Path) -> str:
     attempt = 0
     while True:
         attempt += 1
-        name = f"{job.program}-{digest}" + (f"-{attempt}" if attempt > 1 else "")
-        found = _describe(client, name)
-        before = found["TrainingJobStatus"] if found else None
+        name = f"{job.name}-{digest}" + (f"-{attempt}" if attempt > 1 else "")
+        known = _describe(client, name)
+        before = known["TrainingJobStatus"] if known else None
         if before == "Stopping":
             _follow(client, name)  # its last checkpoint may still be on the way
         if before in ("Failed", "Stopped", "Stopping"):
@@ -183,11 +184,11 @@ class _Bounded(gzip.GzipFile):
         self.left = BOMB * archive.stat().st_size + 2**24
 
     def read(self, size: int | None = -1) -> bytes:
-        found = super().read(size)
-        self.left -= len(found)
+        content = super().read(size)
+        self.left -= len(content)
         if self.left < 0:
             raise tarfile.ReadError(f"unpacks to more than {BOMB} times its size")
-        return found
+        return content
 
 
 def _plain(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
@@ -265,6 +266,7 @@ def _request(job: Job, deployment: Deployment, name: str, digest: str) -> dict[s
             "MetricDefinitions": [{"Name": metric, "Regex": rf"metrics .*\b{re.escape(metric)}=([-+.0-9eE]+)"} for metric in job.metrics],
         },
         "HyperParameters": dict(job.hyperparameters),
+        "Environment": dict(job.environment),
         "InputDataConfig": _upload(job, deployment.bucket, digest),
         "OutputDataConfig": {"S3OutputPath": f"{root}/output"},
         "TensorBoardOutputConfig": {"S3OutputPath": f"{root}/tensorboard"},
@@ -289,13 +291,13 @@ def _create(client: Any, request: dict[str, Any]) -> None:
 
 def _follow(client: Any, name: str) -> dict[str, Any]:
     """The description of a job once it has ended; what happens to it meanwhile is logged."""
-    told = 0
+    logged = 0
     while True:
         job = client.describe_training_job(TrainingJobName=name)
         steps = job.get("SecondaryStatusTransitions", [])
-        for step in steps[told:]:
+        for step in steps[logged:]:
             log.info("%s: %s %s", name, step["Status"], step.get("StatusMessage", ""))
-        told = len(steps)
+        logged = len(steps)
         if job["TrainingJobStatus"] not in ("InProgress", "Stopping"):
             reached = job.get("FinalMetricDataList", [])
             log.info("%s: %s", name, " ".join(f"{metric['MetricName']}={metric['Value']:.4g}" for metric in reached))

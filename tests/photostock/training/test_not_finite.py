@@ -58,7 +58,7 @@ def test_training_stops_with_step_and_ids_and_keeps_the_best(fault, says, untouc
     assert not (out / "weights.safetensors").exists()
     (kept,) = (tmp_path / "resume").iterdir()
     key = kept.read_bytes().split(b"\n")[0].split()[1].decode()
-    best = checkpoints.read(kept, key)["finetuner"]["best"]
+    best = checkpoints.read(kept, key)["learner"]["best"]
     before = towers.read(untouched).model.state_dict()
     assert len(best) == 3 and all(torch.isfinite(value).all() for value in best.values())
     assert any(not torch.equal(value, before[name.removeprefix("model.")]) for name, value in best.items())

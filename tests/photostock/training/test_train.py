@@ -15,6 +15,7 @@ from trainworks.photostock.training.finetuner import Finetuner
 from trainworks.photostock.training.inputs import Inputs
 from trainworks.photostock.training.knobs import Precision, TrainConfig
 from trainworks.storage import manifest, store
+from trainworks.training import lightning
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Lightning's and timm's own
 
@@ -169,7 +170,8 @@ def test_an_infinite_gradient_stops_the_run_with_its_pictures(untouched, dataset
     tuner = Finetuner(model, config, steps=8)
     before = {name: value.clone() for name, value in tuner.state_dict().items()}
     model.model.text.proj.weight.register_hook(lambda gradient: gradient * float("inf"))
-    trainer = train._trainer(config, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    plan = train._plan(untouched, dataset, config, tmp_path / "logs", tmp_path / "resume")
+    trainer = lightning.trainer(plan, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     with pytest.raises(TrainingError, match=r"norm of the gradient is (inf|nan) at epoch 1, step 0") as stopped:
         trainer.fit(tuner, inputs.pairs, inputs.gallery)
     assert f"the pictures of this step were {', '.join(inputs.pairs.ids_of(0))}" in str(stopped.value)

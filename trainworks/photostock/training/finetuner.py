@@ -1,15 +1,12 @@
 """One optimiser step per batch, and retrieval over the whole validation gallery after every epoch."""
 
 import copy
-import logging
 import math
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.trainer.states import TrainerFn
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -22,20 +19,14 @@ from trainworks.photostock.training import locked
 from trainworks.photostock.training.dataset import Batch
 from trainworks.photostock.training.knobs import Pairs, TrainConfig
 from trainworks.photostock.training.losses import Loss, clip, initial_bias
+from trainworks.training.lightning import Learner, learning
 from trainworks.training.ranks import ALONE, Rank
-
-log = logging.getLogger(__name__)
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises from nothing to its peak."""
 
 MAX_SCALE = 100.0
 """The similarity scale is kept at or below this, as in Radford et al. 2021 (arXiv 2103.00020), section 2.5."""
-
-STATES = {"state_dict", "current_model_state"}
-"""Where a checkpoint of Lightning has weights: the only ones, or the averaged and the current ones."""
-
-PROGRESS = ("history", "losses", "best")
 
 
 class _Seen(NamedTuple):
@@ -46,23 +37,24 @@ class _Seen(NamedTuple):
     text: Tensor
 
 
-class Finetuner(pl.LightningModule):
+class Finetuner(Learner):
     """Trains ``towers`` in place, until the epochs are over or validation recall has not risen for ``patience`` of them.
 
-    ``history`` has a row per validation, from before training on. ``best`` are the weights that training changes, as they were in the
-    validation of the best recall (of the last epoch, if pairs are shuffled); of averaged weights the average. A checkpoint holds
-    both, and no frozen weights. Each *rank* embeds its part of a batch and of the gallery; loss, gradients and recall are of all.
+    Shuffled pairs keep the weights of the last epoch: a control is judged where it ends. Each *rank* embeds its part of a batch and of
+    the gallery; loss, gradients and recall are of all.
 
     Raises:
         LanguageError: ``tune`` or ``loss`` does not fit this backbone.
         ValueError: batch norm learns, and ranks without a GPU have no statistics of the whole batch.
     """
 
+    objective = "val_recall"
+
     def __init__(self, model: towers.Towers, config: TrainConfig, steps: int, rank: Rank = ALONE):
-        super().__init__()
+        super().__init__(config.seed, config.patience, rank, keeps_last=config.pairs is Pairs.SHUFFLED)
         self.mean: Tensor
         self.std: Tensor
-        self.towers, self.config, self.steps, self.rank = model, config, steps, rank
+        self.towers, self.config, self.steps = model, config, steps
         self.model = model.model
         self.register_buffer("mean", torch.tensor(model.mean), persistent=False)
         self.register_buffer("std", torch.tensor(model.std), persistent=False)
@@ -76,13 +68,9 @@ class Finetuner(pl.LightningModule):
         if self.starts_bias:
             self.bias = nn.Parameter(torch.zeros(()))
             self.optimised.append({"params": [self.bias], "lr": config.learning_rate, "weight_decay": 0.0, "name": "bias", "thaw": 1})
-        self.learning = self._learning()
+        self.learning = learning(self, self.optimised)
         self._join_statistics()
-        self.history: list[dict[str, Any]] = []
-        self.losses: list[float] = []
         self.seen: dict[int, _Seen] = {}
-        self.validated: dict[str, Tensor] = {}
-        self.best: dict[str, Tensor] = {}
 
     def configure_optimizers(self) -> Any:
         """AdamW, warm-up and cosine decay to nothing."""
@@ -113,15 +101,15 @@ class Finetuner(pl.LightningModule):
         return trim.encode_text(model, text)
 
     def on_train_start(self) -> None:
-        """Training may start in the middle of an epoch, or be over."""
+        """What has thawed by now learns; the teacher goes where the pupil is."""
+        super().on_train_start()
         for teacher in self.teacher:
             teacher.to(self.device)
         self._thaw()
-        self.trainer.should_stop = self._is_settled()
 
     def on_train_epoch_start(self) -> None:
         """What thaws now learns."""
-        self.losses = []
+        super().on_train_epoch_start()
         self._thaw()
 
     def _thaw(self) -> None:
@@ -132,10 +120,6 @@ class Finetuner(pl.LightningModule):
             parameters = list(module.parameters())
             if parameters and not any(p.requires_grad for p in parameters):
                 module.eval()
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Dropout is a function of (seed, step, rank), whatever ran before."""
-        torch.manual_seed(self.config.seed * 1_000_003 + self.global_step + (self.rank.number << 48))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, of all ranks together."""
@@ -164,10 +148,6 @@ class Finetuner(pl.LightningModule):
             self.log_dict({f"train_loss_{term}": found[term] for term in self.loss.terms})
         return loss
 
-    def on_after_backward(self) -> None:
-        """Gradients are those of the whole batch."""
-        self.rank.average(parameter.grad for group in self.optimised for parameter in group["params"])
-
     def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None) -> None:
         """Clip the norm of the whole gradient, which must be finite: clipping would make NaN of infinity."""
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -189,11 +169,6 @@ class Finetuner(pl.LightningModule):
                 f"the pictures of this step were {', '.join(ids)}"
             )
 
-    def on_validation_epoch_start(self) -> None:
-        """Keep what is validated: where weights are averaged, they are in place only until the epoch's end."""
-        if self._is_fitting():
-            self.validated = {name: value.to("cpu", copy=True) for name, value in self.state_dict().items() if name in self.learning}
-
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Embed one batch of the validation gallery."""
         if batch_idx % self.rank.of == self.rank.number:
@@ -211,44 +186,9 @@ class Finetuner(pl.LightningModule):
         scale = self.validated.get("model.logit_scale", self.model.logit_scale.detach().cpu()).exp()
         loss = clip(image, text, scale, torch.from_numpy(label))
         recall = float(np.mean([side[f"R@{k}"] for side in (to_image, to_text) for k in (1, 5, 10)]))
-        # validate() before fit() is epoch 0: the untouched towers.
-        fitting = self._is_fitting()
-        row: dict[str, Any] = {
-            "epoch": self.current_epoch + 1 if fitting else 0,
-            "step": self.global_step,
-            "train_loss": float(np.mean(self.losses)) if fitting else None,
-            "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"] if fitting else None,
-            "val_loss": float(loss),
-            **{f"val_{name}": to_image[name] for name in ("R@1", "R@5", "R@10")},
-            "val_recall": recall,
-        }
-        # A control is judged where it ends.
-        if fitting and (self.config.pairs is Pairs.SHUFFLED or all(recall > before["val_recall"] for before in self.history[1:])):
-            self.best = self.validated
-        self.history.append(row)
-        self.trainer.should_stop = self._is_settled()
-        log.info("metrics   %s", " ".join(f"{name}={value:.6g}" for name, value in row.items() if value is not None))
-        self.log_dict({"val_loss": row["val_loss"], "val_R@10": to_image["R@10"], "val_recall": recall}, prog_bar=True)
-
-    def _is_fitting(self) -> bool:
-        return self.trainer.state.fn == TrainerFn.FITTING
-
-    def _is_settled(self) -> bool:
-        recalls = [row["val_recall"] for row in self.history[1:]]
-        return bool(recalls) and len(recalls) - 1 - recalls.index(max(recalls)) >= self.config.patience
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out what is frozen, and add what Lightning does not know."""
-        for part in STATES & checkpoint.keys():
-            checkpoint[part] = {name: value for name, value in checkpoint[part].items() if name in self.learning}
-        checkpoint["finetuner"] = {name: getattr(self, name) for name in PROGRESS}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The frozen weights are those of the untouched model."""
-        for part in STATES & checkpoint.keys():
-            checkpoint[part] = {**self.state_dict(), **checkpoint[part]}
-        for name in PROGRESS:
-            setattr(self, name, checkpoint["finetuner"][name])
+        scores = {"val_loss": float(loss), **{f"val_{name}": to_image[name] for name in ("R@1", "R@5", "R@10")}, "val_recall": recall}
+        self.record(scores)
+        self.log_dict({name: scores[name] for name in ("val_loss", "val_R@10", "val_recall")}, prog_bar=True)
 
     def _join_statistics(self) -> None:
         """Have batch norm that learns see the whole batch, as it would on one device."""
@@ -262,15 +202,3 @@ class Finetuner(pl.LightningModule):
                 f"or let it stay as it is, with image.norms=0 as first rule of train.tune",
             )
         convert_sync_batchnorm(self.model)
-
-    def _learning(self) -> set[str]:
-        """Names of the state dict that training changes: what is optimised, and the statistics of layers that hold some of it."""
-        optimised = {id(parameter) for group in self.optimised for parameter in group["params"]}
-
-        def changes(name: str, value: Tensor) -> bool:
-            if isinstance(value, nn.Parameter):
-                return id(value) in optimised
-            own = list(self.get_submodule(name.rpartition(".")[0]).parameters(recurse=False))
-            return not own or any(id(parameter) in optimised for parameter in own)
-
-        return {name for name, value in self.state_dict(keep_vars=True).items() if changes(name, value)}

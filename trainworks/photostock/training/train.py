@@ -2,40 +2,34 @@
 
 import hashlib
 import json
-import logging
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import LearningRateMonitor, TQDMProgressBar, WeightAveraging
-from pytorch_lightning.utilities.exceptions import SIGTERMException
-from safetensors.torch import load_file, save_file
+from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
 from trainworks import code
-from trainworks.errors import Interrupted, TrainingError
 from trainworks.photostock.model import towers, tune
 from trainworks.photostock.training import averaging, samples
 from trainworks.photostock.training.dataset import Gallery
 from trainworks.photostock.training.finetuner import Finetuner
 from trainworks.photostock.training.inputs import Inputs
-from trainworks.photostock.training.knobs import Pairs, Precision, TrainConfig
+from trainworks.photostock.training.knobs import Precision, TrainConfig
 from trainworks.storage import manifest, store
-from trainworks.training import checkpoints, ranks, tracking
+from trainworks.training import lightning, tracking
 from trainworks.training.ranks import ALONE, Rank, Share
 
-LIGHTNING_PRECISION: dict[Precision, Any] = {Precision.FP32: "32-true", Precision.BF16: "bf16-mixed"}
+LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {Precision.FP32: "32-true", Precision.BF16: "bf16-mixed"}
 
 Attempt = AbstractContextManager[Share | None]
-
-log = logging.getLogger(__name__)
 
 
 def finetune(
@@ -65,31 +59,26 @@ def finetune(
     Raises:
         ValueError: there are fewer GPUs than ``devices``, or batch norm learns and ``devices`` are not GPUs.
         DataError: too few pictures for one batch.
-        TrainingError: the loss or a gradient is not finite; the best weights so far stay in the checkpoint, under ``finetuner.best``.
+        TrainingError: the loss or a gradient is not finite; the best weights so far stay in the checkpoint, under ``learner.best``.
         Interrupted: SIGTERM came, and a checkpoint was written.
         LanguageError: ``tune`` does not fit this backbone.
     """
-    _require_gpus(config)
+    lightning.require_gpus(config)
+    plan = _plan(untouched, dataset, config, logs, resume)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
-        training = _Training(untouched, dataset, shards, config, logs, resume, Path(scratch))
-        inputs, tuner = training.prepare()
+        folders = (untouched, dataset, shards, config, Path(scratch))
+        inputs, tuner = _start(*folders)
         samples.write(inputs.samples(), out)
         start = {name: value.clone() for name, value in tuner.state_dict().items()}
-        files = training.files(share)
-        if config.devices == 1:
-            training.run(inputs, tuner, files)
-        else:
-            ranks.launch(config.devices, _train_part, training, scratch=Path(scratch), share=share)
-            training.bring_back(tuner)
-        history = list(tuner.history)
+        files = plan.files(share)
+        lightning.train(_parts(inputs, tuner), plan, files, partial(_parts_of_rank, *folders), Path(scratch))
+        history = tuner.marked_history()
         chosen = {**start, **tuner.best}
         if averaging.parse(config.average).wise:
-            chosen = _wise(tuner, start, chosen, inputs.gallery, out)
+            chosen = _wise(tuner, plan, start, chosen, inputs.gallery, out)
         tuner.load_state_dict(chosen)
     tune.merge(tuner.model)
     towers.save(tuner.towers, out)
-    best_epoch = (max(history[1:], key=lambda row: row["val_recall"]) if config.pairs is Pairs.TRUE else history[-1])["epoch"]
-    history = [{**row, "best": row["epoch"] == best_epoch} for row in history]
     (out / "history.json").write_text(json.dumps(history, indent=1) + "\n")
     (out / "groups.json").write_text(json.dumps(tuner.groups, indent=1) + "\n")
     files.clear()
@@ -110,135 +99,56 @@ def finetune_here(
     store.note(out, machine="gpu" if gpus else "cpu", machines=max(gpus, 1))
 
 
-class _Training(NamedTuple):
-    """What each process of a training is told."""
-
-    untouched: Path
-    dataset: Path
-    shards: list[Path]
-    config: TrainConfig
-    logs: Path
-    resume: Path
-    scratch: Path
-
-    def prepare(self, rank: Rank = ALONE) -> tuple[Inputs, Finetuner]:
-        """Inputs and model as they are before the first step, the same in every process."""
-        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hints at hardware and products
-        warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec", module="pytorch_lightning")
-        warnings.filterwarnings("ignore", "It is recommended to use `self.log", module="pytorch_lightning")  # all ranks log the same
-        pl.seed_everything(self.config.seed, verbose=False)
-        model = towers.read(self.untouched)
-        inputs = Inputs(model, self.untouched, self.dataset, self.shards, self.config, self.scratch, rank)
-        return inputs, Finetuner(model, self.config, self.config.epochs * len(inputs.pairs), rank)
-
-    def files(self, share: Share | None) -> checkpoints.Files:
-        """Where its checkpoints are."""
-        return checkpoints.Files(self.resume, _identity(self.untouched, self.dataset, self.config), share)
-
-    def run(self, inputs: Inputs, tuner: Finetuner, files: checkpoints.Files, rank: Rank = ALONE) -> None:
-        """Train, from the newest of *files* if there is one; only rank 0 shows what happens."""
-        average = averaging.parse(self.config.average)
-        callbacks: list[pl.Callback] = [checkpoints.Checkpoints(files, inputs.pairs, rank)]
-        if average.ema:
-            callbacks.insert(0, WeightAveraging(avg_fn=averaging.moving(average.ema)))
-        loggers = []
-        if rank.number == 0:
-            knobs = {name: getattr(value, "value", value) for name, value in vars(self.config).items()}
-            loggers = tracking.loggers(self.logs, self.logs.name, knobs, metric="val_R@10")
-            tracking.show(loggers, "samples", np.stack([sample.pixels for sample in inputs.samples()]), step=0)
-            callbacks = [LearningRateMonitor("step"), TQDMProgressBar(), *callbacks]
-        shows: dict[str, Any] = {"logger": loggers, "enable_progress_bar": rank.number == 0}
-        trainer = _trainer(self.config, rank, callbacks=callbacks, plugins=[files], **shows)
-        _fit(trainer, tuner, inputs, files.newest)
-
-    def hand_back(self, tuner: Finetuner) -> None:
-        """Leave for the process that launched the ranks what training made."""
-        save_file({name: value.contiguous() for name, value in tuner.best.items()}, self.scratch / "best.safetensors")
-        (self.scratch / "history.json").write_text(json.dumps(tuner.history))
-
-    def bring_back(self, tuner: Finetuner) -> None:
-        """Give *tuner* what :meth:`hand_back` left."""
-        tuner.best = load_file(self.scratch / "best.safetensors")
-        tuner.history = json.loads((self.scratch / "history.json").read_text())
+def _plan(untouched: Path, dataset: Path, config: TrainConfig, logs: Path, resume: Path) -> lightning.Plan:
+    """How *config* is trained, under a key made of all that the weights depend on."""
+    versions = [code.digest(__name__), torch.__version__, pl.__version__]
+    made_from = [manifest.digest(untouched), manifest.digest(dataset), repr(config), *versions]
+    key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()
+    knobs = {name: getattr(value, "value", value) for name, value in vars(config).items()}
+    return lightning.Plan(config.epochs, config.devices, LIGHTNING_PRECISION[config.precision], resume, key, logs, knobs, "val_R@10")
 
 
-def _train_part(rank: Rank, share: Share | None, training: _Training) -> None:
-    """What a rank does."""
-    inputs, tuner = training.prepare(rank)
-    training.run(inputs, tuner, training.files(share), rank)
-    if rank.number == 0:
-        training.hand_back(tuner)
+def _start(
+    untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, scratch: Path, rank: Rank = ALONE
+) -> tuple[Inputs, Finetuner]:
+    """Inputs and model as they are before the first step, the same in every process."""
+    lightning.seed(config.seed)
+    model = towers.read(untouched)
+    inputs = Inputs(model, untouched, dataset, shards, config, scratch, rank)
+    return inputs, Finetuner(model, config, config.epochs * len(inputs.pairs), rank)
 
 
-def _require_gpus(config: TrainConfig) -> None:
-    """Refuse more devices than there are; without any GPU they are processes."""
-    if torch.cuda.is_available() and config.devices > (count := torch.cuda.device_count()):
-        config.refuse("devices", f"this machine has {count} GPU{'s'[: count > 1]}: lower it, or take a machine with more")
+def _parts(inputs: Inputs, tuner: Finetuner) -> lightning.Parts:
+    callbacks: list[pl.Callback] = [_Samples(inputs)]
+    if decay := averaging.parse(tuner.config.average).ema:
+        callbacks.append(WeightAveraging(avg_fn=averaging.moving(decay)))
+    return lightning.Parts(tuner, inputs.pairs, inputs.gallery, callbacks)
 
 
-def _identity(untouched: Path, dataset: Path, config: TrainConfig) -> str:
-    """A digest of all that a training depends on."""
-    made_from = [
-        manifest.digest(untouched),
-        manifest.digest(dataset),
-        repr(config),
-        torch.__version__,
-        pl.__version__,
-        code.digest(__name__),
-    ]
-    return hashlib.sha256("\n".join(made_from).encode()).hexdigest()
+def _parts_of_rank(untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, scratch: Path, rank: Rank) -> lightning.Parts:
+    return _parts(*_start(untouched, dataset, shards, config, scratch, rank))
 
 
-def _fit(trainer: pl.Trainer, tuner: Finetuner, inputs: Inputs, checkpoint: Path | None) -> None:
-    """Train from the start or, if there is one, from a *checkpoint*."""
-    try:
-        if checkpoint:
-            log.info("resume    goes on from %s", checkpoint)
-        else:
-            _validate(trainer, tuner, inputs.gallery)
-        trainer.fit(tuner, inputs.pairs, inputs.gallery, ckpt_path=checkpoint)
-    except SIGTERMException as stop:
-        raise _interrupted(tuner) from stop
-    except TrainingError:
-        log.error("stopped   the best weights so far stay with the checkpoints")
-        raise
+class _Samples(pl.Callback):
+    """Shows some training pictures where the curves are."""
+
+    def __init__(self, inputs: Inputs):
+        self.inputs = inputs
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.loggers:
+            tracking.show(trainer.loggers, "samples", np.stack([sample.pixels for sample in self.inputs.samples()]), step=0)
 
 
-def _validate(trainer: pl.Trainer, tuner: Finetuner, gallery: Gallery) -> float:
-    """The mean recall of the weights as they are."""
-    recall = trainer.validate(tuner, gallery, verbose=False)[0]["val_recall"]
-    if tuner.rank.any(trainer.received_sigterm):  # which Lightning heeds only while it fits
-        raise _interrupted(tuner)
-    return recall
-
-
-def _interrupted(tuner: Finetuner) -> Interrupted:
-    return Interrupted(f"SIGTERM stopped fine-tuning after step {tuner.global_step}: run it again, it goes on from there")
-
-
-def _trainer(config: TrainConfig, rank: Rank = ALONE, **how: Any) -> pl.Trainer:
-    # Each rank is a training on one device to Lightning, whose own strategy for several averages only what learns from the first step on.
-    return pl.Trainer(
-        accelerator="auto" if rank.of == 1 else "cuda" if torch.cuda.is_available() else "cpu",
-        devices=[rank.number] if rank.of > 1 and torch.cuda.is_available() else 1,
-        precision=LIGHTNING_PRECISION[config.precision],
-        max_epochs=config.epochs,
-        deterministic="warn",  # not every CUDA kernel has a deterministic twin
-        gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        enable_model_summary=False,
-        **how,
-    )
-
-
-def _wise(tuner: Finetuner, start: Mapping[str, Tensor], end: Mapping[str, Tensor], gallery: Gallery, out: Path) -> dict[str, Tensor]:
+def _wise(
+    tuner: Finetuner, plan: lightning.Plan, start: Mapping[str, Tensor], end: Mapping[str, Tensor], gallery: Gallery, out: Path
+) -> dict[str, Tensor]:
     """The best mixture of the weights at *start* and at the *end*; ``mixture.json`` in *out* has the recall of each."""
-    trainer = _trainer(tuner.config, logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    trainer = lightning.trainer(plan, logger=False, enable_progress_bar=False, enable_checkpointing=False)
 
     def recall(weights: Mapping[str, Tensor]) -> float:
         tuner.load_state_dict(weights)
-        return _validate(trainer, tuner, gallery)
+        return lightning.validate(trainer, tuner, gallery)
 
     chosen, tried = averaging.interpolate(start, end, recall)
     (out / "mixture.json").write_text(json.dumps(tried, indent=1) + "\n")
