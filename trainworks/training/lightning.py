@@ -140,7 +140,10 @@ def learning(net: nn.Module, optimised: Sequence[Mapping[str, Any]]) -> set[str]
 
 
 class Parts(NamedTuple):
-    """What one process trains with: batches of an epoch from the *loader*, after each epoch all of *validation*."""
+    """What one process trains with: batches of an epoch from ``loader``, and after each epoch all of ``validation``.
+
+    ``validation`` is any iterable but a list, a tuple or a dict, which Lightning takes for several.
+    """
 
     learner: Learner
     loader: Resumable
