@@ -17,7 +17,7 @@ def train(tmp_path):
     """Train a line for three epochs, with checkpoints in the folder *resume*; gives the learner."""
 
     def train(resume, devices=1, **how):
-        plan = lightning.Plan(3, devices, "32-true", tmp_path / resume, "1f", tmp_path / "logs", {"rate": 0.05})
+        plan = lightning.Plan(3, devices, "32-true", tmp_path / resume, "1f", tmp_path / "logs", {"rate": 0.05}, "val_error")
         parts = toy_net.parts(**how)
         lightning.train(parts, plan, plan.files(None), toy_net.parts, tmp_path)
         return parts.learner
