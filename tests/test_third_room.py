@@ -1,6 +1,7 @@
 """A third pipeline moves in by adding a folder: the toy of tests/rooms goes through the hall, which is not touched."""
 
 import hashlib
+import json
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 import trainworks
 from trainworks import code
 from trainworks.__main__ import main
-from trainworks.release import compare
+from trainworks.release import compare, scores
 from trainworks.release.releases import current, release
 from trainworks.storage import manifest, store
+from trainworks.sweep import page as sweep_page
+from trainworks.sweep import space, trials
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,6 +114,23 @@ def test_new_points_are_held_against_a_bundle(toy, points, tmp_path, capsys):
     np.savetxt(moved, np.loadtxt(points, delimiter=",") + np.array([100, 0]), delimiter=",")
     assert main(["toy", "drift", str(bundle), str(moved)]) == 1
     assert "drifted: x" in capsys.readouterr().out
+
+
+def test_its_knobs_are_swept(toy, points, tmp_path):
+    """The ridge of the lowest error wins, and is an experiment file."""
+    objective, base = trials.Objective("error", "lower"), toy.FitConfig()
+    choices = space.parse("ridge = 1000 | 0 | 10", base)
+    asked = [json.dumps(setting) for setting in trials.ask(choices, "grid", 1, [], 3, objective.better)]
+
+    def error(setting):
+        bundle = run(toy, points, **vars(space.apply(base, setting)))
+        return scores.parse(json.loads((bundle / scores.FILE).read_text())).main.value
+
+    done = trials.together([asked], [[trials.attempt(setting, error) for setting in asked]])
+    winner = done[trials.best(done, objective)].setting
+    sweep_page.write(done, choices, objective, winner, "held-out error as above", {}, tmp_path)
+    assert (tmp_path / "winner.yaml").read_text().endswith("ridge: 0.0\n")
+    assert "is the lowest of 3" in (tmp_path / "sweep.html").read_text()
 
 
 def test_too_little_data_is_refused(toy, tmp_path):
