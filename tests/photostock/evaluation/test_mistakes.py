@@ -76,7 +76,7 @@ def test_the_worst_hub_is_told_with_what_it_answers():
     found = mistakes.mistakes(text, image, [f"caption {q}" for q in range(60)], [f"p{q}" for q in range(60)])
     assert found["hubs"]["worst"][0] == {"id": "p5", "queries": 60, "right": 1}
     assert found["hubs"]["mean"] == found["hubs"]["first"] == 10
-    assert len(found["hubs"]["worst"]) == mistakes.TOLD
+    assert len(found["hubs"]["worst"]) == mistakes.LISTED
     counts = [hub["queries"] for hub in found["hubs"]["worst"]]
     assert counts == sorted(counts, reverse=True) and found["hubs"]["never"] >= 1
 

@@ -68,7 +68,7 @@ class Gallery:
         """The test split of *dataset*, whose pictures are in *shards*, embedded once for all checks."""
         rows = index.rows(dataset, "test")
         pictures = [picture for _, picture in sorted(index.pictures(rows, shards))]
-        titles, tags = rows["title"].fillna("").tolist(), [list(found) for found in rows["tags"]]
+        titles, tags = rows["title"].fillna("").tolist(), [list(own) for own in rows["tags"]]
         owners: dict[str, int] = {}
         for position, own in enumerate(zip(titles, map(", ".join, tags), strict=True)):
             for text in filter(None, own):
@@ -126,17 +126,17 @@ def consistency(bundle: Path, gallery: Gallery) -> list[Case]:
 
 
 def _repeated(
-    embed: Callable[[Any], np.ndarray], inputs: Sequence[Any], elsewhere_ND: np.ndarray, told: Sequence[tuple[str, Mapping[str, Any]]]
+    embed: Callable[[Any], np.ndarray], inputs: Sequence[Any], elsewhere_ND: np.ndarray, shown: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> list[Case]:
-    """A case of each of N *inputs*: how far its embedding alone is from the furthest of its others; *told* are ids and what to show."""
+    """A case of each of N *inputs*: how far its embedding alone is from the furthest of its others; *shown* are ids and what to show."""
     alone = np.concatenate([embed([thing]) for thing in inputs])
     ways = {"among others": embed(inputs), "in another order": embed(inputs[::-1])[::-1], "in another process": elsewhere_ND}
-    differences = {way: np.abs(found - alone).max(axis=1).tolist() for way, found in ways.items()}
+    differences = {way: np.abs(embedded - alone).max(axis=1).tolist() for way, embedded in ways.items()}
     cases = []
-    for k, (id, shown) in enumerate(told):
+    for k, (id, example) in enumerate(shown):
         way = max(ways, key=lambda way: differences[way][k])
         difference = differences[way][k]
-        cases.append(Case(id, f"alone and {way}", ROUNDING - difference, {"difference": difference}, shown))
+        cases.append(Case(id, f"alone and {way}", ROUNDING - difference, {"difference": difference}, example))
     return cases
 
 
@@ -194,7 +194,7 @@ def int8_agreement(bundle: Path, gallery: Gallery) -> list[Case]:
     """Titles and tags keep their answers when the 8-bit text encoder of *bundle* embeds them; no case where it has none."""
     if not gallery.texts or not (bundle / "text_encoder.int8.onnx").exists():
         return []
-    chosen = drawn(pick(gallery.texts), CASES, lambda found: found[0])
+    chosen = drawn(pick(gallery.texts), CASES, lambda pair: pair[0])
     texts = [text for _, text in chosen]
     margins, numbers = kept(gallery.encoders.texts(texts), Encoders.load(bundle, int8=True).texts(texts), gallery.images)
     return [
@@ -223,11 +223,11 @@ def _tried(things: Sequence[T], strengths: Sequence[int]) -> st.SearchStrategy[t
 
 def _changed(texts: Sequence[tuple[int, str]], change: Change[str]) -> list[tuple[int, str, str]]:
     """At most CASES (position, text, changed text), one of each picture, of the *texts* that *change* changes at all."""
-    able = [found for found in texts if any(change.apply(found[1], strength) != found[1] for strength in change.strengths[:8])]
+    able = [(place, text) for place, text in texts if any(change.apply(text, strength) != text for strength in change.strengths[:8])]
     if not able:
         return []
     tried = _tried(able, change.strengths).map(lambda pair: (*pair[0], change.apply(pair[0][1], pair[1])))
-    return drawn(tried.filter(lambda found: found[1] != found[2]), CASES, lambda found: found[0])
+    return drawn(tried.filter(lambda case: case[1] != case[2]), CASES, lambda case: case[0])
 
 
 def _scored(gallery: Gallery, chosen: Sequence[tuple[int, str, str]], words: str, margin: Callable[[float, float], float]) -> list[Case]:

@@ -24,7 +24,7 @@ STEP = 0.01
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What each of Q queries found.
+    """Where each of Q queries has its right answers.
 
     Attributes:
         rank: place of the best right answer, int64 (Q,); 1 is best
@@ -96,34 +96,34 @@ def top(query_QD: np.ndarray, gallery_GD: np.ndarray, k: int) -> tuple[np.ndarra
     return np.concatenate(index), np.concatenate(score)
 
 
-def summary(found: Retrieval) -> dict:
+def summary(retrieval: Retrieval) -> dict:
     """Each metric, the median rank, the number of queries, and where each metric lies with 95 % confidence.
 
     R@k is the share of queries with a right answer among the first k, MRR the mean of 1 / rank, mAP the mean
     average precision. The intervals are those of `bootstrap` over the queries.
 
-    >>> found = summary(Retrieval(np.array([1, 3, 7, 20]), precision=np.ones(4), gain=np.ones(4)))
-    >>> found["R@1"], found["R@5"], found["R@10"], found["median_rank"], found["queries"]
+    >>> four = summary(Retrieval(np.array([1, 3, 7, 20]), precision=np.ones(4), gain=np.ones(4)))
+    >>> four["R@1"], four["R@5"], four["R@10"], four["median_rank"], four["queries"]
     (0.25, 0.5, 0.75, 5.0, 4)
     """
-    values = found.values()
+    values = retrieval.values()
     means = {name: float(value_Q.mean()) for name, value_Q in values.items()}
     intervals = dict(zip(values, bootstrap(np.stack(list(values.values()), 1)), strict=True))
-    return {**means, "median_rank": float(np.median(found.rank)), "queries": len(found.rank), "interval": intervals}
+    return {**means, "median_rank": float(np.median(retrieval.rank)), "queries": len(retrieval.rank), "interval": intervals}
 
 
-def paired(found: Retrieval, reference: Retrieval) -> dict[str, dict]:
-    """How much better *found* is than *reference* on the same queries: each metric's difference and its 95 % interval.
+def paired(retrieval: Retrieval, reference: Retrieval) -> dict[str, dict]:
+    """How much better *retrieval* is than *reference* on the same queries: each metric's difference and its 95 % interval.
 
     Each query is compared with itself, so that hard and easy queries do not blur the difference.
 
     Raises:
         ValueError: they do not have equally many queries.
     """
-    if len(found.rank) != len(reference.rank):
-        raise ValueError(f"a paired difference needs the same queries, got {len(found.rank)} and {len(reference.rank)}")
+    if len(retrieval.rank) != len(reference.rank):
+        raise ValueError(f"a paired difference needs the same queries, got {len(retrieval.rank)} and {len(reference.rank)}")
     before = reference.values()
-    gains = {name: value_Q - before[name] for name, value_Q in found.values().items()}
+    gains = {name: value_Q - before[name] for name, value_Q in retrieval.values().items()}
     intervals = bootstrap(np.stack(list(gains.values()), 1))
     return {name: {"difference": float(g.mean()), "interval": i} for (name, g), i in zip(gains.items(), intervals, strict=True)}
 
@@ -176,7 +176,7 @@ def _reach(score_G: np.ndarray, score_R: np.ndarray) -> np.ndarray | list[int]:
 
 
 def _retrieval(score_N: np.ndarray, reach_N: np.ndarray, count_Q: np.ndarray) -> Retrieval:
-    """What was found, from the N right answers of all queries, query after query: scores falling, and how many scores reach each.
+    """The retrieval from the N right answers of all queries, query after query: scores falling, and how many scores reach each.
 
     All queries at once: a few small arrays per query would cost more than its scores.
     """

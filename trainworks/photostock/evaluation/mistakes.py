@@ -11,30 +11,30 @@ import numpy as np
 from trainworks.photostock.evaluation import metrics
 
 FIRST = 10
-"""Places that are looked at: the first page of a search."""
+"""First places that count: the first page of a search."""
 
-TOLD = 6
-"""Hubs and pairs that are told one by one, the worst of them."""
+LISTED = 6
+"""Hubs and pairs that are listed one by one, the worst of them."""
 
 TIE = 1e-6
 """Cosines nearer to each other than this are equal, and count against the model, as in ``metrics``."""
 
 
 class Pair(NamedTuple):
-    """Two pictures, by position, each found for the other's text before or level with its own; *lead* is the smaller of the two leads."""
+    """Two pictures, by position, each before or level with the other for that one's own text; *lead* is the smaller of the two leads."""
 
     one: int
     other: int
     lead: float
 
 
-def occurrences(found_Qk: np.ndarray, items: int) -> np.ndarray:
+def occurrences(best_Qk: np.ndarray, items: int) -> np.ndarray:
     """How many queries have each of the gallery's *items* among their first k, int64 (G,); the mean is Q k / G.
 
     The k-occurrence N_k of Radovanović, Nanopoulos and Ivanović, "Hubs in space", JMLR 11, 2010, with texts as the queries.
     An item with a high one is a hub: it answers what it was not asked.
     """
-    return np.bincount(found_Qk.ravel(), minlength=items)
+    return np.bincount(best_Qk.ravel(), minlength=items)
 
 
 def skewness(count_G: np.ndarray) -> float:
@@ -74,14 +74,14 @@ def mistakes(text_QD: np.ndarray, image_QD: np.ndarray, captions: Sequence[str],
     ``pairs``: their ``number`` and the ``worst``: two ``ids`` and the ``lead``, in cosine.
     """
     label_Q = np.unique(captions, return_inverse=True)[1]
-    found_Qk, _ = metrics.top(text_QD, image_QD, FIRST)
-    count_G = occurrences(found_Qk, len(image_QD))
-    right_G = occurrences(found_Qk[label_Q[found_Qk] == label_Q[:, None]], len(image_QD))
-    worst = np.argsort(-count_G, kind="stable")[:TOLD].tolist()
+    best_Qk, _ = metrics.top(text_QD, image_QD, FIRST)
+    count_G = occurrences(best_Qk, len(image_QD))
+    right_G = occurrences(best_Qk[label_Q[best_Qk] == label_Q[:, None]], len(image_QD))
+    worst = np.argsort(-count_G, kind="stable")[:LISTED].tolist()
     pairs = confused(text_QD, image_QD, label_Q)
     return {
         "hubs": {
-            "first": found_Qk.shape[1],
+            "first": best_Qk.shape[1],
             "mean": float(count_G.mean()),
             "skewness": skewness(count_G),
             "never": int(np.count_nonzero(count_G == 0)),
@@ -89,6 +89,6 @@ def mistakes(text_QD: np.ndarray, image_QD: np.ndarray, captions: Sequence[str],
         },
         "pairs": {
             "number": len(pairs),
-            "worst": [{"ids": [ids[pair.one], ids[pair.other]], "lead": pair.lead} for pair in pairs[:TOLD]],
+            "worst": [{"ids": [ids[pair.one], ids[pair.other]], "lead": pair.lead} for pair in pairs[:LISTED]],
         },
     }

@@ -118,8 +118,8 @@ def _replaced(text: str, table: Mapping[str, Sequence[str]], seed: int) -> str:
     word = random.choice(known)
     new = random.choice(table[word])
 
-    def like(found: re.Match) -> str:
-        return new.upper() if found[0].isupper() else new.capitalize() if found[0][0].isupper() else new
+    def like(old: re.Match) -> str:
+        return new.upper() if old[0].isupper() else new.capitalize() if old[0][0].isupper() else new
 
     return re.sub(rf"\b{word}\b", like, text, flags=re.IGNORECASE)
 

@@ -23,7 +23,7 @@ def kinds_of_query(rows: pd.DataFrame) -> dict[str, Queries]:
     texts = {"caption": rows["caption"], "title": rows["title"], "tags": rows["tags"].map(", ".join)}
     if "description" in rows:
         texts["description"] = rows["description"].fillna("")
-    kinds = {kind: _same_text(found) for kind, found in texts.items()}
+    kinds = {kind: _same_text(column) for kind, column in texts.items()}
     kinds |= {"single tag": _tagged(rows, 1), "two tags": _tagged(rows, 2)}
     return {kind: queries for kind, queries in kinds.items() if queries.texts}
 

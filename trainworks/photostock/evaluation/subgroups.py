@@ -1,4 +1,4 @@
-"""Groups of test pictures whose recall is told apart: a mean hides whom a model fails."""
+"""Groups of test pictures whose recall is measured apart: a mean hides whom a model fails."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ MOST = 12
 
 
 def slices(rows: pd.DataFrame, dataset: Path) -> dict[str, dict[str, np.ndarray]]:
-    """What the test pictures are told apart by → group → mask over *rows*; the groups cover all rows, none is empty.
+    """What the test pictures are parted by → group → mask over *rows*; the groups cover all rows, none is empty.
 
     A contributor's size is the number of pictures that the dataset, all splits together, has of them.
     """
@@ -37,20 +37,20 @@ def categories(tags: Iterable[Iterable[str]]) -> dict[str, np.ndarray]:
     for position, picture in enumerate(pictures):
         for tag in picture:
             bearers[tag].append(position)
-    frequent = sorted((tag for tag, found in bearers.items() if len(found) >= LEAST), key=lambda tag: (-len(bearers[tag]), tag))
+    frequent = sorted((tag for tag, positions in bearers.items() if len(positions) >= LEAST), key=lambda tag: (-len(bearers[tag]), tag))
     return {tag: np.isin(np.arange(len(pictures)), bearers[tag]) for tag in frequent}
 
 
-def shown(found: Mapping[str, np.ndarray], known: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Of the *categories* found, those not among the *known* tags and then the others, MOST of each."""
-    new = [tag for tag in found if tag not in known]
-    old = [tag for tag in found if tag in known]
-    return {tag: found[tag] for tag in (*new[:MOST], *old[:MOST])}
+def shown(masks: Mapping[str, np.ndarray], known: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Of the categories whose *masks* these are, those not among the *known* tags and then the others, MOST of each."""
+    new = [tag for tag in masks if tag not in known]
+    old = [tag for tag in masks if tag in known]
+    return {tag: masks[tag] for tag in (*new[:MOST], *old[:MOST])}
 
 
-def by_novelty(found: Mapping[str, np.ndarray], known: Mapping[str, int]) -> dict[str, np.ndarray]:
+def by_novelty(masks: Mapping[str, np.ndarray], known: Mapping[str, int]) -> dict[str, np.ndarray]:
     """The pictures of at least one category that is not among the *known* tags, and the others; none if there is no such category."""
-    new = [mask for tag, mask in found.items() if tag not in known]
+    new = [mask for tag, mask in masks.items() if tag not in known]
     if not new:
         return {}
     is_new = np.any(new, axis=0)

@@ -31,13 +31,13 @@ def overlap(ids: Iterable[str], trained_on: Mapping[str, Any]) -> dict[str, int]
     """Of the pictures *ids*, how many could be ``asked`` for, and how many of those were ``trained_on``.
 
     Where the bundle holds a sample of its ids, the ones asked for are those whose hash lies in the sample's range, so that
-    trained_on / asked is an unbiased estimate. Pictures are told by their ids: another catalogue may have the same ones.
+    trained_on / asked is an unbiased estimate. Pictures are known by their ids: another catalogue may have the same ones.
     """
     known = set(trained_on["ids"])
     hashes = [_hash(name) for name in ids]
     if len(known) < trained_on["pictures"]:
-        hashes = [found for found in hashes if found <= trained_on["ids"][-1]]
-    return {"asked": len(hashes), "trained_on": sum(found in known for found in hashes)}
+        hashes = [name for name in hashes if name <= trained_on["ids"][-1]]
+    return {"asked": len(hashes), "trained_on": sum(name in known for name in hashes)}
 
 
 def _hash(id: str) -> str:

@@ -26,11 +26,11 @@ def pictures(shown: Mapping[str, Any]) -> set[str]:
 
 def _hubness(errors: Mapping[str, Any]) -> Table:
     models = {"before": errors["baseline"], "after": errors["finetuned"]}
-    hubs = [found["hubs"] for found in models.values()]
+    hubs = [mistakes["hubs"] for mistakes in models.values()]
     rows: list[list[object]] = [
-        ["Queries that the most frequent picture answers", *(found["worst"][0]["queries"] for found in hubs)],
-        ["Pictures that no query finds", *(found["never"] for found in hubs)],
-        ["Skewness", *(Quantity(f"{found['skewness']:.2f}") for found in hubs)],
-        ["Pairs that take each other’s place", *(found["pairs"]["number"] for found in models.values())],
+        ["Queries that the most frequent picture answers", *(hub["worst"][0]["queries"] for hub in hubs)],
+        ["Pictures that no query finds", *(hub["never"] for hub in hubs)],
+        ["Skewness", *(Quantity(f"{hub['skewness']:.2f}") for hub in hubs)],
+        ["Pairs that take each other’s place", *(mistakes["pairs"]["number"] for mistakes in models.values())],
     ]
     return Table("Hubs and confusions", ["Among the first ten", *models], rows)

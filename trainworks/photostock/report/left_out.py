@@ -64,22 +64,22 @@ def reasons(dataset: Path, shards: Sequence[Path]) -> list[Reason]:
     """
     groups = [*_rejected(dataset), *_kept_twins(dataset)]
     ids = {id for _, _, _, rows in groups for row in rows for id in (row["id"], row["twin"]) if id}
-    found = stored(shards, ids)
-    return [Reason(stage, reason, number, [_example(row, found) for row in rows]) for stage, reason, number, rows in groups]
+    pictures = stored(shards, ids)
+    return [Reason(stage, reason, number, [_example(row, pictures) for row in rows]) for stage, reason, number, rows in groups]
 
 
 def stored(shards: Iterable[Path], ids: Collection[str]) -> dict[str, Stored]:
     """What *shards* hold of the pictures called *ids*, by id; of others only the id is read."""
     wanted = pa.array(sorted(ids), pa.string())
-    found = {}
+    pictures = {}
     for shard in shards:
         here = np.flatnonzero(pc.is_in(read_rows(shard, ["id"])["id"], wanted).to_numpy()).tolist()
         if not here:
             continue
         rows = read_rows(shard, _COLUMNS).take(here).to_pylist()
         for place, picture in stored_pictures(shard, here):
-            found[rows[place]["id"]] = Stored(rows[place]["phash"], _thumbnail(rows[place], picture))
-    return found
+            pictures[rows[place]["id"]] = Stored(rows[place]["phash"], _thumbnail(rows[place], picture))
+    return pictures
 
 
 _Group = tuple[str, str, int, list[dict[str, Any]]]
@@ -110,8 +110,8 @@ def _drawn(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return rows.iloc[np.argsort(lot, kind="stable")[:EACH]].to_dict("records")  # type: ignore[return-value]
 
 
-def _example(row: dict[str, Any], found: dict[str, Stored]) -> Example:
-    own, twin = found.get(row["id"]), found.get(row["twin"])
+def _example(row: dict[str, Any], pictures: dict[str, Stored]) -> Example:
+    own, twin = pictures.get(row["id"]), pictures.get(row["twin"])
     if not own or not own.picture:
         return Example(row["id"], row["detail"], None)
     if not twin or not twin.picture:

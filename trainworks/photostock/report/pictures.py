@@ -20,7 +20,7 @@ from trainworks.report.page import short
 from trainworks.storage import manifest
 
 THUMBNAIL = 112
-"""Longer side of a picture that was found, in pixels."""
+"""Longer side of a picture that a search gives, in pixels."""
 
 SEEN = 160
 """Longer side of a picture as the model saw it, in pixels: details are the point of it."""
@@ -69,10 +69,10 @@ def seen(dataset: Path, samples: Sequence[Sample]) -> list[Picture]:
 
 def credits(pictures: Collection[Picture]) -> dict[str, dict[str, list[str]]]:
     """Licence → contributor → titles of the *pictures*, each once and in order of the alphabet."""
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    titles: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for licence, contributor, title in sorted({(p.licence, p.contributor, p.title) for p in pictures}):
-        found[licence][contributor].append(title)
-    return found
+        titles[licence][contributor].append(title)
+    return titles
 
 
 def _rows(dataset: Path, ids: Collection[str]) -> dict[str, dict[str, Any]]:

@@ -21,8 +21,8 @@ def recall(measured: Mapping[str, Any]) -> dict[str, Any]:
     """The chart and the table of recall in both directions, for each model and for chance."""
 
     def rows(way: str) -> list[tuple[str, Mapping[str, Any]]]:
-        told = [(name, measured[model][way]) for model, name in MODELS.items() if way in measured.get(model, {})]
-        return [*told, ("chance", measured["chance"])]
+        models = [(name, measured[model][way]) for model, name in MODELS.items() if way in measured.get(model, {})]
+        return [*models, ("chance", measured["chance"])]
 
     def table(way: str) -> Table:
         cells = [[name, *(percent(row[k]) for k in RECALLS), row.get("median_rank"), row.get("queries")] for name, row in rows(way)]
@@ -36,25 +36,25 @@ def recall(measured: Mapping[str, Any]) -> dict[str, Any]:
 
 def everything(measured: Mapping[str, Any]) -> Table:
     """Each metric of each model in both directions, with where it lies with 95 % confidence, in points of 100."""
-    told = {model: name for model, name in MODELS.items() if "text_to_image" in measured.get(model, {})}
+    models = {model: name for model, name in MODELS.items() if "text_to_image" in measured.get(model, {})}
     metrics = list(measured["finetuned"]["text_to_image"]["interval"])
-    rows = [[f"{words}, {k}", *(_within(measured[model][way], k) for model in told)] for way, words in _WAYS.items() for k in metrics]
-    return Table("Every metric and its interval", ["Metric", *told.values()], rows)
+    rows = [[f"{words}, {k}", *(_within(measured[model][way], k) for model in models)] for way, words in _WAYS.items() for k in metrics]
+    return Table("Every metric and its interval", ["Metric", *models.values()], rows)
 
 
 def gains(measured: Mapping[str, Any]) -> Table:
     """Each metric's paired difference to the untouched model and to the last release, in points of 100."""
-    told = {key: words for key, words in _GAINS.items() if key in measured}
-    rows = [[f"{words}, {k}", *(_gain(measured[key][way][k]) for key in told)] for way, words in _WAYS.items() for k in _GAINED]
-    return Table("The gain, query by query", ["Metric", *told.values()], rows)
+    compared = {key: words for key, words in _GAINS.items() if key in measured}
+    rows = [[f"{words}, {k}", *(_gain(measured[key][way][k]) for key in compared)] for way, words in _WAYS.items() for k in _GAINED]
+    return Table("The gain, query by query", ["Metric", *compared.values()], rows)
 
 
-def groups(caption: str, head: str, found: Mapping[str, Mapping[str, Any]]) -> Table:
+def groups(caption: str, head: str, measured: Mapping[str, Mapping[str, Any]]) -> Table:
     """R@10 of each model for each group of queries; pictures in training where they are counted.
 
     The gain is that over the last release where there is one, else over the untouched model: both would not fit a page.
     """
-    first = next(iter(found.values()))
+    first = next(iter(measured.values()))
     models = [model for model in reversed(MODELS) if model in first]
     gain = [key for key in _GAINS if key in first][-1]
     counts = {key: words for key, words in {"trained_on": "In training", "release_trained_on": "In the release’s"}.items() if key in first}
@@ -66,10 +66,10 @@ def groups(caption: str, head: str, found: Mapping[str, Mapping[str, Any]]) -> T
             *(percent(group[model]["R@10"]) for model in models),
             _gain(group[gain]["R@10"]),
         ]
-        for name, group in found.items()
+        for name, group in measured.items()
     ]
     columns = [head, *counts.values(), "Queries", *(f"R@10 {MODELS[model]}" for model in models), _GAINS[gain]]
-    return Table(caption, columns, rows, strong=[k for k, group in enumerate(found.values()) if group.get("new")])
+    return Table(caption, columns, rows, strong=[k for k, group in enumerate(measured.values()) if group.get("new")])
 
 
 def calibration(points: Sequence[Mapping[str, float]]) -> Markup:
@@ -105,11 +105,11 @@ def int8(encoders: Mapping[str, Any]) -> Table | None:
     return Table("Smaller encoders", head, rows) if rows else None
 
 
-def parity(found: Mapping[str, Any]) -> Table:
+def parity(encoders: Mapping[str, Any]) -> Table:
     """How far the ONNX files are from the torch model."""
     rows = [
         [name.replace("_", " "), Quantity(f"{tower['max_abs']:.1e}"), Quantity(", ".join(map(str, tower["batches"])))]
-        for name, tower in found.items()
+        for name, tower in encoders.items()
     ]
     return Table("The shipped encoders against the trained model", ["Encoder", "Largest difference", "Batch sizes tried"], rows)
 

@@ -23,7 +23,7 @@ def section(answers: Sequence[Answer]) -> dict[str, dict[str, list[Answer]]]:
         for row in answers
     ]
     ways = {"to_image": answers, "to_text": to_text}
-    return {way: {"sample": sample(found, SAMPLE), "best": best(found, BEST), "worst": worst(found, WORST)} for way, found in ways.items()}
+    return {way: {"sample": sample(rows, SAMPLE), "best": best(rows, BEST), "worst": worst(rows, WORST)} for way, rows in ways.items()}
 
 
 def pictures(shown: Mapping[str, Mapping[str, Sequence[Answer]]]) -> set[str]:
