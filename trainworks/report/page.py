@@ -44,13 +44,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: *caption* says what it shows, the first cell of each row is the row's header.
+    """A table: *title* says what it shows, the first cell of each row is the row's header.
 
     A cell is text, a number, ``None`` (a dash), a ``Quantity`` or a ``Mark``. *strong* are the
     indices of the rows set in bold.
     """
 
-    caption: str
+    title: str
     head: Sequence[str]
     rows: Sequence[Sequence[object]]
     strong: Collection[int] = ()
@@ -60,7 +60,7 @@ class Table:
 class Bars:
     """Shares between 0 and 1 as horizontal bars: per group one bar for each of at most three series."""
 
-    caption: str
+    title: str
     series: Sequence[str]
     groups: Mapping[str, Sequence[float]]
 
