@@ -20,10 +20,10 @@ def digest(*modules: str) -> str:
     Code is compared as parsed, without docstrings. A template beside a module (``page.html`` beside ``page.py``) belongs to it,
     and so does every template that it extends, includes or imports from.
     """
-    found = hashlib.sha256()
+    total = hashlib.sha256()
     for name in sorted(closure(*modules)):
-        found.update(_parsed(name).code)
-    return found.hexdigest()
+        total.update(_parsed(name).code)
+    return total.hexdigest()
 
 
 def closure(*modules: str) -> set[str]:

@@ -28,17 +28,17 @@ def calls(knob: str, text: str, allowed: Iterable[str]) -> list[Call]:
     Raises:
         LanguageError: with the position, what was found and what is allowed.
     """
-    found, at = [], 0
+    steps, at = [], 0
     while True:
         match = _CALL.match(text, at)
         if not match:
             raise LanguageError(knob, text, at, f"expected a step such as {' or '.join(sorted(allowed))}, found {text[at : at + 12]!r}")
         position = match.start(1)
         require(knob, text, position, match[1], allowed)
-        found.append(Call(match[1], _arguments(knob, text, match), position))
+        steps.append(Call(match[1], _arguments(knob, text, match), position))
         at = match.end()
         if at == len(text):
-            return found
+            return steps
         if text[at] != ">":
             raise LanguageError(knob, text, at, f"expected '>' between two steps, found {text[at]!r}")
         at += 1

@@ -36,19 +36,19 @@ def parse(text: str, base: Section) -> dict[str, BaseDistribution]:
         LanguageError: with the position, what was found and what is allowed.
     """
     names = [f.name for f in fields(base)]  # type: ignore[arg-type]
-    found: dict[str, BaseDistribution] = {}
+    space: dict[str, BaseDistribution] = {}
     for piece in re.finditer(r"[^;\n]*[^;\s][^;\n]*", text):
         name, equals, values = piece[0].partition("=")
         at = piece.start() + len(name) - len(name.lstrip())
         if not equals:
             raise LanguageError("space", text, at, f"expected a knob such as weight_decay = 0 | 0.05, found {piece[0].strip()!r}")
         require("space", text, at, name.strip(), names)
-        if name.strip() in found:
+        if name.strip() in space:
             raise LanguageError("space", text, at, f"{name.strip()} comes twice; put all its choices in one place")
-        found[name.strip()] = _Values(text, base, name.strip()).read(piece.start() + len(name) + 1, values)
-    if not found:
+        space[name.strip()] = _Values(text, base, name.strip()).read(piece.start() + len(name) + 1, values)
+    if not space:
         raise LanguageError("space", text, 0, f"names no knob; expected knob = choices, with one of {', '.join(names)}")
-    return found
+    return space
 
 
 def size(space: Mapping[str, BaseDistribution]) -> float:
@@ -103,9 +103,9 @@ class _Values:
 
     def read(self, at: int, values: str) -> BaseDistribution:
         """What *values*, which start at position *at*, stand for."""
-        found = _RANGE.fullmatch(values.strip())
-        if found and self.kind in (int, float):
-            return self._range(at + len(values) - len(values.lstrip()), found)
+        bounds = _RANGE.fullmatch(values.strip())
+        if bounds and self.kind in (int, float):
+            return self._range(at + len(values) - len(values.lstrip()), bounds)
         choices: list[float | int | str] = []
         for word in values.split("|"):
             position = at + len(word) - len(word.lstrip())
@@ -121,13 +121,13 @@ class _Values:
             )
         return CategoricalDistribution(choices)
 
-    def _range(self, at: int, found: re.Match) -> BaseDistribution:
-        require("space", self.text, at, found[1], ["log", "uniform"])
-        ends = [at + found.start(k) + len(found[k]) - len(found[k].lstrip()) for k in (2, 3)]
-        low, high = (self._value(end, found[k].strip()) for k, end in zip((2, 3), ends, strict=True))
+    def _range(self, at: int, bounds: re.Match) -> BaseDistribution:
+        require("space", self.text, at, bounds[1], ["log", "uniform"])
+        ends = [at + bounds.start(k) + len(bounds[k]) - len(bounds[k].lstrip()) for k in (2, 3)]
+        low, high = (self._value(end, bounds[k].strip()) for k, end in zip((2, 3), ends, strict=True))
         if low >= high:  # type: ignore[operator]
             raise LanguageError("space", self.text, ends[1], f"expected an upper end above {low}, found {high}")
-        log = found[1] == "log"
+        log = bounds[1] == "log"
         if log and low <= 0:  # type: ignore[operator]
             raise LanguageError("space", self.text, ends[0], f"expected a lower end above 0 for log, found {low}")
         return IntDistribution(low, high, log) if self.kind is int else FloatDistribution(low, high, log)  # type: ignore[arg-type]

@@ -139,13 +139,13 @@ class Finetuner(Learner):
             tagged = self.rank.gather(self.embed_texts(self.model, batch.tags.text))[: has.shape[1]], has
         if self.starts_bias and self.global_step == 0:
             self.bias.data = initial_bias(image, text, scale, batch.caption)  # type: ignore[union-attr]
-        found = self.loss(image, text, scale, batch.caption, bias=self.bias, teacher=teacher, tagged=tagged)
-        loss = found["loss"]
+        terms = self.loss(image, text, scale, batch.caption, bias=self.bias, teacher=teacher, tagged=tagged)
+        loss = terms["loss"]
         self.losses.append(loss.item())
         self._require_finite("loss", self.losses[-1])
         self.log("train_loss", loss, prog_bar=True)
         if len(self.loss.terms) > 1:
-            self.log_dict({f"train_loss_{term}": found[term] for term in self.loss.terms})
+            self.log_dict({f"train_loss_{term}": terms[term] for term in self.loss.terms})
         return loss
 
     def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None) -> None:
@@ -178,9 +178,9 @@ class Finetuner(Learner):
     def on_validation_epoch_end(self) -> None:
         """Recall over the gallery; equal texts share their right answers."""
         seen = self.rank.merged(self.seen)
-        image, text, said = (torch.cat(parts) for parts in zip(*(seen[number] for number in sorted(seen)), strict=True))
+        image, text, ids = (torch.cat(parts) for parts in zip(*(seen[number] for number in sorted(seen)), strict=True))
         self.seen = {}
-        label = np.unique(said.numpy(), axis=0, return_inverse=True)[1]
+        label = np.unique(ids.numpy(), axis=0, return_inverse=True)[1]
         to_image = metrics.summary(metrics.ranks(text.numpy(), image.numpy(), label, label))
         to_text = metrics.summary(metrics.ranks(image.numpy(), text.numpy(), label, label))
         scale = self.validated.get("model.logit_scale", self.model.logit_scale.detach().cpu()).exp()
