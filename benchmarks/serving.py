@@ -72,10 +72,11 @@ def export(backbone: str, weights: str, out: str) -> Facts:
     """Write them to *out*."""
     from trainworks.photostock.delivery import export
     from trainworks.photostock.model import towers
+    from trainworks.photostock.model.untouched import load
     from trainworks.storage import manifest
 
     (checkpoint := Path(out) / "checkpoint").mkdir()
-    towers.save(towers.load(backbone, weights, 224, seed=1), checkpoint)
+    towers.save(load(backbone, weights, 224, seed=1), checkpoint)
     manifest.write(checkpoint)
     (encoders := Path(out) / "encoders").mkdir()
     export.export(checkpoint, "{title}. {description} {tags}", "shortest(224) > center_crop(224)", encoders)

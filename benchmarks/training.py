@@ -117,11 +117,12 @@ def start(backbone: str, weights: str, size: int, out: str) -> Facts:
     import open_clip
 
     from trainworks.photostock.model import towers
+    from trainworks.photostock.model.untouched import load
     from trainworks.storage import manifest
 
     (ours := Path(out) / "ours").mkdir()
     (peer := Path(out) / "peer").mkdir()
-    pair = towers.load(backbone, weights, size, seed=1)
+    pair = load(backbone, weights, size, seed=1)
     towers.save(pair, ours)
     manifest.write(ours)
     shutil.copyfile(ours / "weights.safetensors", peer / "open_clip_model.safetensors")

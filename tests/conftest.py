@@ -84,9 +84,10 @@ def dataset(shards, tmp_path_factory) -> Path:
 def untouched(tmp_path_factory) -> Path:
     """The pretrained towers at 32 pixels."""
     from trainworks.photostock.model import towers  # torch, which most tests go without
+    from trainworks.photostock.model.untouched import load
 
     folder = tmp_path_factory.mktemp("untouched")
-    towers.save(towers.load("lite0-minilm", "pretrained", 32, seed=1), folder)
+    towers.save(load("lite0-minilm", "pretrained", 32, seed=1), folder)
     manifest.write(folder)
     return folder
 

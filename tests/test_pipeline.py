@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import save_file
 
 from tests.conftest import draw, write_catalogue
-from trainworks.photostock.model import towers
+from trainworks.photostock.model.untouched import load
 from trainworks.photostock.search import Encoders
 from trainworks.release.releases import current
 from trainworks.storage import manifest
@@ -167,7 +167,7 @@ def test_weights_that_cannot_be_had_fail_before_the_data(home):
 
 def test_a_loss_that_is_not_a_number_releases_nothing(home, first):
     """From weights with a similarity scale beyond all numbers: the run names the step and its pictures, and the last release stands."""
-    model = towers.load("lite0-minilm", "pretrained", 32, seed=1).model
+    model = load("lite0-minilm", "pretrained", 32, seed=1).model
     model.logit_scale.data.fill_(200.0)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, home / "broken.safetensors")
     before = current(home / "release")

@@ -13,6 +13,7 @@ import torch
 from tests.photostock import toy_encoders
 from trainworks.errors import IntegrityError, WeightsError
 from trainworks.photostock.model import towers
+from trainworks.photostock.model.untouched import load
 from trainworks.photostock.search import Encoders
 from trainworks.storage import manifest, s3
 from trainworks.training import checkpoints
@@ -78,7 +79,7 @@ def test_weights_run_nothing(name, place, marker, tmp_path, bucket, built, monke
     content = FORMS[name](Malicious(marker))
     s3.put(weights, content) if place == "s3" else Path(weights).write_bytes(content)
     with pytest.raises(WeightsError, match="does not fit lite0-minilm"):
-        towers.load("lite0-minilm", weights, 32, seed=1)
+        load("lite0-minilm", weights, 32, seed=1)
     assert not marker.exists()
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from trainworks.photostock.curation import embed as stage
 from trainworks.photostock.curation.embed import embed
 from trainworks.photostock.model import towers
+from trainworks.photostock.model.untouched import load
 from trainworks.photostock.preprocessing.pixels import Preprocessing, normalise
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # open_clip's and timm's own
@@ -28,7 +29,7 @@ def jpeg(number):
 def start(tmp_path_factory):
     """Untouched towers for pictures of 32 pixels."""
     folder = tmp_path_factory.mktemp("start")
-    towers.save(towers.load("lite0-minilm", "random", 32, seed=1), folder)
+    towers.save(load("lite0-minilm", "random", 32, seed=1), folder)
     return folder
 
 

@@ -15,6 +15,7 @@ from trainworks.errors import ParityError
 from trainworks.photostock.delivery.export import export
 from trainworks.photostock.evaluation import evaluate
 from trainworks.photostock.model import towers
+from trainworks.photostock.model.untouched import load
 from trainworks.photostock.preprocessing.pixels import normalise, open_rgb
 from trainworks.photostock.preprocessing.tokens import Tokenizer
 from trainworks.photostock.search import Encoders
@@ -29,7 +30,7 @@ PROMPT, IMAGE = "{title}. {tags}", "pad(64)"
 def checkpoint(tmp_path_factory):
     """The untouched towers at 64 pixels."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    towers.save(towers.load("lite0-minilm", "pretrained", 64, seed=1), folder)
+    towers.save(load("lite0-minilm", "pretrained", 64, seed=1), folder)
     return folder
 
 

@@ -14,6 +14,7 @@ from trainworks.photostock.catalogue import catalogue
 from trainworks.photostock.delivery.export import export
 from trainworks.photostock.model import towers
 from trainworks.photostock.model.trim import encode_text
+from trainworks.photostock.model.untouched import load
 from trainworks.photostock.model.vocabulary import open_clip_tokenizer
 from trainworks.photostock.preprocessing.pixels import Preprocessing, normalise, open_rgb
 from trainworks.photostock.search import Encoders
@@ -91,7 +92,7 @@ def test_a_family_learns_a_step_and_ships(backbone, size, short, tmp_path):
     pictures = [open_rgb(SAMPLE.root / record["image"]) for record in RECORDS]
     pixels = np.stack([Preprocessing(image).apply(picture) for picture in pictures])
 
-    model = towers.load(short(backbone), "random", size, seed=1)
+    model = load(short(backbone), "random", size, seed=1)
     model.model.train()
     optimiser = torch.optim.AdamW(model.model.parameters(), lr=1e-4)
     losses.clip(*encode(model, pixels), model.model.logit_scale.exp(), torch.arange(4)).backward()
@@ -125,19 +126,19 @@ def test_tokens_of_a_hugging_face_tokenizer_equal_open_clips(short):
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 def test_a_checkpoint_file_comes_back_as_it_was(suffix, tmp_path):
     """Both formats people publish, every tensor, and its preprocessing constants."""
-    source = towers.load("ViT-S-32-alt", "random", 64, seed=1)
+    source = load("ViT-S-32-alt", "random", 64, seed=1)
     path = tmp_path / f"clip{suffix}"
     (save_file if suffix == ".safetensors" else torch.save)(source.model.state_dict(), path)
-    loaded = towers.load("ViT-S-32-alt", str(path), 64, seed=2)
+    loaded = load("ViT-S-32-alt", str(path), 64, seed=2)
     for name, value in source.model.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], value), name
 
 
 def test_a_published_checkpoint_is_resampled_to_the_pictures(tmp_path):
     """timm's EVA02, saved at its 224 pixels and loaded for 32: positions as open_clip resamples them, all other tensors unchanged."""
-    source = towers.load("EVA02-B-16", "random", 224, seed=1)
+    source = load("EVA02-B-16", "random", 224, seed=1)
     torch.save(source.model.state_dict(), tmp_path / "eva.pt")
-    loaded = towers.load("EVA02-B-16", str(tmp_path / "eva.pt"), 32, seed=2).model.state_dict()
+    loaded = load("EVA02-B-16", str(tmp_path / "eva.pt"), 32, seed=2).model.state_dict()
     source.model.visual.set_input_size(32)
     for name, value in source.model.state_dict().items():
         assert torch.equal(loaded[name], value), name

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from trainworks.errors import WeightsError
 from trainworks.photostock.model import towers
+from trainworks.photostock.model.untouched import load
 from trainworks.photostock.preprocessing.pixels import Preprocessing, normalise, open_rgb
 
 SAMPLE = Path(towers.__file__).parents[1] / "sample"
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # open_clip's and timm's own
 
 def test_the_offline_towers_are_pretrained():
     """MiniLM knows which two of three sentences are about music; random weights would not."""
-    model = towers.load("lite0-minilm", "pretrained", 64, seed=1)
+    model = load("lite0-minilm", "pretrained", 64, seed=1)
     ids = torch.tensor(
         [
             encoding.ids
@@ -37,7 +38,7 @@ def test_the_offline_towers_are_pretrained():
 
 def test_a_checkpoint_is_read_back_as_it_was_saved(tmp_path):
     """Same weights, same preprocessing constants, same answers."""
-    saved = towers.load("lite0-minilm", "random", 64, seed=3)
+    saved = load("lite0-minilm", "random", 64, seed=3)
     towers.save(saved, tmp_path)
     read = towers.read(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(saved.model.state_dict().values(), read.model.state_dict().values(), strict=True))
@@ -60,7 +61,7 @@ def test_the_offline_towers_agree_before_any_training():
     words = ["rooster", "ladybug", "water tower", "pretzel", "sombrero", "mitten", "acorn", "french horn", "soccer ball"]
     rows = pd.read_json(SAMPLE / "catalogue.jsonl", lines=True)
     files = [rows[rows["title"].str.lower() == word]["image"].iloc[0] for word in words]
-    model = towers.load("lite0-minilm", "pretrained", 96, seed=1)
+    model = load("lite0-minilm", "pretrained", 96, seed=1)
     pixels = np.stack([Preprocessing("pad(96)").apply(open_rgb(SAMPLE / file)) for file in files])
     ids = torch.tensor([encoding.ids for encoding in model.tokenizer.encode_batch(words)])
     image = model.model.eval().encode_image(torch.from_numpy(normalise(pixels, model.mean, model.std)), normalize=True)
@@ -70,7 +71,7 @@ def test_the_offline_towers_agree_before_any_training():
 
 def test_random_weights_follow_the_seed():
     """The same seed gives the same untouched model, another seed another."""
-    one, same, other = (towers.load("lite0-minilm", "random", 64, seed).model.visual.head.proj.weight for seed in (1, 1, 2))
+    one, same, other = (load("lite0-minilm", "random", 64, seed).model.visual.head.proj.weight for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
@@ -80,10 +81,10 @@ def test_a_local_checkpoint_of_any_architecture_loads(tmp_path):
     source = towers.build("ViT-S-32-alt", 64)
     path = tmp_path / "clip.pt"
     torch.save(source.model.state_dict(), path)
-    loaded = towers.load("ViT-S-32-alt", str(path), 64, seed=9)
+    loaded = load("ViT-S-32-alt", str(path), 64, seed=9)
     assert torch.equal(loaded.model.visual.conv1.weight, source.model.visual.conv1.weight)
     with pytest.raises(WeightsError, match="does not fit lite0-minilm"):
-        towers.load("lite0-minilm", str(path), 64, seed=9)
+        load("lite0-minilm", str(path), 64, seed=9)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_a_local_checkpoint_of_any_architecture_loads(tmp_path):
 def test_weights_that_cannot_be_had_are_named(backbone, weights, says):
     """Each message says what was requested and what is available."""
     with pytest.raises(WeightsError, match=says):
-        towers.load(backbone, weights, 64, seed=1)
+        load(backbone, weights, 64, seed=1)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
 
-from trainworks.photostock.model import towers
 from trainworks.photostock.model.trim import encode_text
+from trainworks.photostock.model.untouched import load
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # open_clip's and timm's own
 
@@ -88,7 +88,7 @@ def test_a_tower_that_reads_padding_gets_all_of_it(kind, text):
 
 def test_masked_padding_is_trimmed_behind_the_last_word():
     """MiniLM masks padding; a padding token inside a text does not shorten the text."""
-    model = towers.load("lite0-minilm", "random", 64, seed=1)
+    model = load("lite0-minilm", "random", 64, seed=1)
     model.model.eval()
     ids = torch.tensor([encoding.ids for encoding in model.tokenizer.encode_batch(["a red [PAD] [PAD] car", "apple"])])
     lengths = []

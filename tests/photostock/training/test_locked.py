@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from trainworks.photostock.model import towers
+from trainworks.photostock.model.untouched import load
 from trainworks.photostock.training import locked
 from trainworks.photostock.training.inputs import Inputs
 from trainworks.photostock.training.knobs import TrainConfig
@@ -18,7 +19,7 @@ TEXTS = ["a red car", "apple", "two boats by the sea, evening"]
 @pytest.fixture(scope="module", params=["lite0-minilm", "ViT-S-32-alt"])
 def model(request):
     """A convolutional image tower with BERT, and a transformer with CLIP's causal text tower."""
-    loaded = towers.load(request.param, "random", 64, seed=1)
+    loaded = load(request.param, "random", 64, seed=1)
     loaded.model.eval()
     return loaded
 

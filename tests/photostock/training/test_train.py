@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from trainworks.errors import LanguageError, TrainingError
 from trainworks.photostock.model import towers
+from trainworks.photostock.model.untouched import load
 from trainworks.photostock.training import train
 from trainworks.photostock.training.finetuner import Finetuner
 from trainworks.photostock.training.inputs import Inputs
@@ -152,7 +153,7 @@ def test_training_stops_when_recall_no_longer_rises(run):
 
 def test_a_loss_that_is_not_finite_stops_the_run(shards, dataset, tmp_path):
     """A similarity scale beyond all numbers: the message says where, and what to change."""
-    broken = towers.load("lite0-minilm", "pretrained", 32, seed=1)
+    broken = load("lite0-minilm", "pretrained", 32, seed=1)
     broken.model.logit_scale.data.fill_(200.0)
     towers.save(broken, tmp_path)
     manifest.write(tmp_path)

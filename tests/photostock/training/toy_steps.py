@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
-from trainworks.photostock.model import towers
+from trainworks.photostock.model.untouched import load
 from trainworks.photostock.training.dataset import Batch, Tags
 from trainworks.photostock.training.finetuner import Finetuner
 from trainworks.photostock.training.knobs import TrainConfig
@@ -37,7 +37,7 @@ def part_of(rank, with_tags):
 def steps(rank, share, folder):
     """Write the loss and all gradients of one step on each of ``LOSSES`` to *folder*."""
     warnings.filterwarnings("ignore")
-    model = towers.load("lite0-minilm", "random", 32, seed=1)
+    model = load("lite0-minilm", "random", 32, seed=1)
     for number, loss in enumerate(LOSSES):
         config = TrainConfig(loss=loss, tune="logit_scale=1, *.head=1, *=0", batch_size=8, devices=rank.of)
         tuner = Finetuner(model, config, steps=1, rank=rank)
