@@ -1,14 +1,12 @@
-"""Models to ONNX, and proof that each answers as the one it came from."""
+"""Models to ONNX, and proof that each graph answers as the model it came from."""
 
-import json
 import logging
 import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,20 +14,18 @@ from trainworks.errors import ParityError, last_words
 
 OPSET = 18
 LARGEST_BATCH = 4096
-TOLERANCE = 1e-5
-"""Largest difference in any number that an ONNX graph answers, and its torch model."""
-
 PARITY_BATCHES = (1, 2, 3, 8)
 
 
-def export(encoder, example, path: Path, input_name: str, output_name: str, longest: int | None = None) -> None:
-    """Write the torch module *encoder* to *path*, with a dynamic batch and, if *longest* is given, rows of any length up to that.
+def export(model, inputs: Mapping, outputs: Sequence[str], path: Path, longest: int | None = None) -> None:
+    """Write the torch module *model*, with its *outputs* named in order, to *path*. Its batch is dynamic.
 
-    *example* is a tensor with a batch of two, shorter than *longest*: one row, or the longest, would be burnt in as a constant.
+    *inputs* are a tensor for each argument of *model*, by the name that it gets. All have a batch of two: one row would be burnt
+    in as a constant. If *longest* is given, their second axis, equal in all and shorter than *longest*, may have any length up to that.
     """
     import torch
 
-    encoder.eval()
+    model.eval()
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # its constant folding warns of what it leaves unfolded
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter deprecates its own parts
@@ -37,13 +33,13 @@ def export(encoder, example, path: Path, input_name: str, output_name: str, long
         if longest:
             dynamic[1] = torch.export.Dim("length", min=2, max=longest)
         program = torch.onnx.export(
-            encoder,
-            (example,),
+            model,
+            tuple(inputs.values()),
             dynamo=True,
-            dynamic_shapes=(dynamic,),
+            dynamic_shapes=(dynamic,) * len(inputs),
             opset_version=OPSET,
-            input_names=[input_name],
-            output_names=[output_name],
+            input_names=list(inputs),
+            output_names=list(outputs),
             verbose=False,
         )
     assert program is not None, "the dynamo exporter returns a program"
@@ -53,7 +49,7 @@ def export(encoder, example, path: Path, input_name: str, output_name: str, long
 
 
 def quantise(path: Path, to: Path) -> None:
-    """Write the fp32 encoder *path* with 8-bit matrices to *to*; activations are quantised as they come.
+    """Write the fp32 graph *path* with 8-bit matrices to *to*; activations are quantised as they come.
 
     Convolutions stay fp32: on CPU their dynamic 8-bit kernels are several times slower.
     """
@@ -74,57 +70,80 @@ def _no_advice(record: logging.LogRecord) -> bool:
 def check_parity(
     path: Path,
     inputs: Mapping[str, np.ndarray],
-    expected: np.ndarray,
+    expected: Mapping[str, np.ndarray],
+    *,
+    absolute: float,
+    relative: float = 0.0,
     lengths: np.ndarray | None = None,
-    tolerance: float = TOLERANCE,
-    relative: bool = False,
 ) -> dict:
-    """Compare the graph in *path* with *expected* (n, …) on *inputs*, name → (n, …), in batches of several sizes.
+    """Compare what the graph in *path* gives for *inputs*, by name (n, …), with *expected*, by name (n, …), in batches of several sizes.
 
-    *lengths* (n,) are the columns of every row that are read: each batch is then cut to the longest of its own, as serving cuts it.
-    A *relative* difference is one over the expected number's size, or over 1 where that is less.
-    Runs in a child process: a graph that crashes the runtime must not take the pipeline with it.
+    A value may differ by *absolute* and, beside that, by *relative* of what is expected. *lengths* (n,) are the columns of every
+    row that are read, in all inputs: each batch is then cut to the longest of its own, as serving cuts it. The graph runs in a
+    child process: one that crashes the runtime must not take the pipeline with it.
 
     Returns:
-        {"max_abs" or "max_relative": largest difference, "batches": sizes tried, "tolerance": bound}
+        {"max_abs": largest difference, "batches": sizes tried, "tolerance": *absolute*, "relative_tolerance": *relative*}
 
     Raises:
-        ParityError: the difference exceeds the tolerance, or the runtime died.
+        ParityError: a value differs by more than that, an output has another shape, or the runtime died.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        example = Path(folder) / "example.npz"
-        arrays: dict[str, Any] = {f"input {name}": values for name, values in inputs.items()}
-        arrays |= {"expected": expected, "scale": np.maximum(np.abs(expected), 1) if relative else np.ones(1)}
-        np.savez(example, **arrays | ({} if lengths is None else {"lengths": lengths}))
-        child = subprocess.run([sys.executable, "-m", "trainworks.onnx", path, example], capture_output=True, text=True, check=False)
-    if child.returncode:
-        raise ParityError(f"{path.name}: onnxruntime ended with {child.returncode} on this graph: {last_words(child.stderr)}")
-    by_batch = json.loads(child.stdout)
-    worst = max(by_batch.values()) if np.isfinite(list(by_batch.values())).all() else float("nan")
-    if not worst <= tolerance:
-        raise ParityError(f"{path.name}: differs from torch by {worst:.2e}, allowed {tolerance:.0e}; by batch size {by_batch}")
-    return {"max_relative" if relative else "max_abs": worst, "batches": list(PARITY_BATCHES), "tolerance": tolerance}
+    answers = _answers(path, inputs, list(expected), lengths)
+    largest = []
+    for output, right in expected.items():
+        if answers[output].shape[1:] != right.shape:
+            raise ParityError(f"{path.name}: {output} has the shape {answers[output].shape[1:]}, expected that of its model, {right.shape}")
+        difference, allowed = np.abs(answers[output] - right), absolute + relative * np.abs(right)
+        worst = np.unravel_index((difference - allowed).argmax(), difference.shape)  # of numbers and NaN, argmax is the NaN
+        if not difference[worst] <= allowed[worst[1:]]:
+            by_batch = {size: float(each.max()) for size, each in zip(PARITY_BATCHES, difference, strict=True)}
+            raise ParityError(
+                f"{path.name}: {output} differs from its model by {difference[worst]:.2e}, allowed {allowed[worst[1:]]:.2g}; "
+                f"largest difference by batch size {by_batch}"
+            )
+        largest.append(float(difference.max()))
+    return {"max_abs": max(largest), "batches": list(PARITY_BATCHES), "tolerance": absolute, "relative_tolerance": relative}
 
 
-def _differences(path: str, example: str) -> dict[int, float]:
-    """Batch size → largest difference."""
+def _answers(path: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], lengths: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Each of *outputs* (batch sizes, n, …): what the graph gives for *inputs* in a child process."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name, values in inputs.items():
+            np.save(folder / f"input-{name}.npy", values)
+        if lengths is not None:
+            np.save(folder / "lengths.npy", lengths)
+        child = subprocess.run(
+            [sys.executable, "-m", "trainworks.onnx", path, folder, *outputs], capture_output=True, text=True, check=False
+        )
+        if child.returncode:
+            raise ParityError(f"{path.name}: onnxruntime ended with {child.returncode} on this graph: {last_words(child.stderr)}")
+        return {output: np.load(folder / f"output-{output}.npy") for output in outputs}
+
+
+def _run(path: str, folder: Path, outputs: Sequence[str]) -> None:
+    """The child process of `_answers`."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    with np.load(example) as arrays:
-        inputs = {name.removeprefix("input "): arrays[name] for name in arrays if name.startswith("input ")}
-        expected, scale, lengths = arrays["expected"], arrays["scale"], arrays.get("lengths")
-    by_batch = {}
+    inputs = {each.name: np.load(folder / f"input-{each.name}.npy") for each in session.get_inputs()}
+    lengths = np.load(folder / "lengths.npy") if (folder / "lengths.npy").exists() else None
+    count = len(next(iter(inputs.values())))
+    answers: list[list[np.ndarray]] = []
     for size in PARITY_BATCHES:
-        answers = []
-        for start in range(0, len(expected), size):
-            rows = slice(start, start + size)
-            columns = slice(None) if lengths is None else slice(lengths[rows].max())
-            batch = {name: values[rows] if values.ndim == 1 else values[rows, columns] for name, values in inputs.items()}
-            answers.append(session.run(None, batch)[0])
-        by_batch[size] = float((np.abs(np.concatenate(answers) - expected) / scale).max())
-    return by_batch
+        batches = [slice(start, start + size) for start in range(0, count, size)]
+        parts = [session.run(outputs, _batch(inputs, rows, lengths)) for rows in batches]
+        answers.append([np.concatenate(part) for part in zip(*parts, strict=True)])
+    for output, by_size in zip(outputs, zip(*answers, strict=True), strict=True):
+        np.save(folder / f"output-{output}.npy", np.stack(by_size))
+
+
+def _batch(inputs: Mapping[str, np.ndarray], rows: slice, lengths: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Those *rows* of each of *inputs*, cut to the longest of them."""
+    if lengths is None:
+        return {name: values[rows] for name, values in inputs.items()}
+    return {name: values[rows, : lengths[rows].max()] for name, values in inputs.items()}
 
 
 if __name__ == "__main__":
-    print(json.dumps(_differences(*sys.argv[1:])))
+    _run(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])

@@ -8,7 +8,7 @@ import onnx as onnx_format
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 
 from trainworks import onnx
 from trainworks.errors import ParityError
@@ -102,8 +102,8 @@ def test_a_changed_weight_is_a_parity_error(encoders, tmp_path):
     onnx_format.save(graph, tmp_path / "image_encoder.onnx")
     pixels = np.random.default_rng(0).normal(size=(3, 3, 64, 64)).astype(np.float32)
     right = onnxruntime.InferenceSession(path).run(None, {"pixels": pixels})[0]
-    with pytest.raises(ParityError, match=r"image_encoder.onnx: differs from torch by .*, allowed 1e-05; by batch size"):
-        onnx.check_parity(tmp_path / "image_encoder.onnx", {"pixels": pixels}, right)
+    with pytest.raises(ParityError, match=r"image_encoder.onnx: image_embeds differs from its model by .*, allowed 1e-05;"):
+        onnx.check_parity(tmp_path / "image_encoder.onnx", {"pixels": pixels}, {"image_embeds": right}, absolute=1e-5)
 
 
 def test_a_text_encoder_reads_no_padding_and_no_neighbour(encoders):
@@ -119,45 +119,10 @@ def test_a_text_encoder_reads_no_padding_and_no_neighbour(encoders):
     assert np.abs(alone - whole).max() <= 1e-6
 
 
-def test_an_encoder_that_reads_what_is_cut_off_is_a_parity_error(tmp_path):
-    """A graph that takes any length, but whose answer depends on the padding, must not be cut."""
-
-    class Mean(torch.nn.Module):
-        def forward(self, ids):
-            return ids.float().mean(1, keepdim=True)
-
-    ids = torch.tensor([[3, 4, 0, 0, 0, 0], [5, 6, 7, 0, 0, 0]])
-    onnx.export(Mean(), ids[:, :3], tmp_path / "mean.onnx", "ids", "means", longest=6)
-    expected = Mean()(ids).numpy()
-    onnx.check_parity(tmp_path / "mean.onnx", {"ids": ids.numpy()}, expected)
-    with pytest.raises(ParityError, match=r"mean.onnx: differs from torch by 3\.00e\+00"):
-        onnx.check_parity(tmp_path / "mean.onnx", {"ids": ids.numpy()}, expected, lengths=np.array([2, 3]))
-
-
-def test_parity_takes_several_inputs_and_a_relative_tolerance(tmp_path):
-    """A difference of 1 in a million is nothing where numbers are large, and too much as it stands."""
-    x, y = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"]), helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])
-    total = helper.make_tensor_value_info("total", TensorProto.FLOAT, ["n"])
-    graph = helper.make_graph([helper.make_node("Add", ["x", "y"], ["total"])], "sum", [x, y], [total])
-    onnx_format.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), tmp_path / "sum.onnx")
-    inputs = {name: np.full(5, 5e5, np.float32) for name in "xy"}
-    parity = onnx.check_parity(tmp_path / "sum.onnx", inputs, np.full(5, 1e6 + 1), relative=True)
-    assert parity["max_relative"] == pytest.approx(1e-6, rel=0.01)
-    with pytest.raises(ParityError, match=r"sum.onnx: differs from torch by 1\.00e\+00, allowed 1e-05"):
-        onnx.check_parity(tmp_path / "sum.onnx", inputs, np.full(5, 1e6 + 1))
-
-
 def test_a_graph_names_no_path_of_the_machine_that_made_it(encoders):
     """The same model exported in another folder is the same file."""
     for name in ("image_encoder.onnx", "text_encoder.onnx"):
         assert str(Path(onnx.__file__).parent).encode() not in (encoders / name).read_bytes()
-
-
-def test_a_graph_that_kills_the_runtime_is_a_parity_error(tmp_path):
-    """The child process dies, the pipeline does not."""
-    (tmp_path / "broken.onnx").write_bytes(b"not a graph")
-    with pytest.raises(ParityError, match=r"broken.onnx: onnxruntime ended with 1"):
-        onnx.check_parity(tmp_path / "broken.onnx", {"x": np.zeros((1, 3))}, np.zeros((1, 3)))
 
 
 def test_evaluation_measures_what_ships(encoders, shards, dataset, tmp_path):

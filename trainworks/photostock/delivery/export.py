@@ -18,6 +18,9 @@ SCHEMA = 1
 EXAMPLES = 12
 """Pictures and captions of the embedded sample that parity is checked on."""
 
+TOLERANCE = 1e-5
+"""Largest difference, in any component of a unit vector, between an ONNX encoder and its torch model."""
+
 
 def export(checkpoint: Path, prompt: str, image: str, out: Path) -> None:
     """Write both encoders of *checkpoint* as ONNX (fp32 and int8), the tokenizer and ``inference.json`` to *out*.
@@ -25,7 +28,7 @@ def export(checkpoint: Path, prompt: str, image: str, out: Path) -> None:
     *prompt* and *image* are the little languages that turn a record and a picture into inputs.
 
     Raises:
-        ParityError: an encoder differs from torch by more than ``onnx.TOLERANCE``.
+        ParityError: an encoder differs from torch by more than TOLERANCE.
     """
     model = towers.read(checkpoint)
     model.model.eval()
@@ -43,8 +46,9 @@ def export(checkpoint: Path, prompt: str, image: str, out: Path) -> None:
         with torch.no_grad():
             expected = encoder(tensor).numpy()
         example, longest = (tensor[:2], None) if read is None else (tensor[:2, : model.context_length // 2], model.context_length)
-        onnx.export(encoder, example, path, given, name.replace("encoder", "embeds"), longest)
-        parity[name] = onnx.check_parity(path, {given: inputs}, expected, read)
+        embeds = name.replace("encoder", "embeds")
+        onnx.export(encoder, {given: example}, [embeds], path, longest)
+        parity[name] = onnx.check_parity(path, {given: inputs}, {embeds: expected}, absolute=TOLERANCE, lengths=read)
         onnx.quantise(path, out / f"{name}.int8.onnx")
     inference = {
         "schema": SCHEMA,
