@@ -8,7 +8,8 @@ import pytest
 
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.delivery.verdict import verdict
-from trainworks.photostock.evaluation.measures import BEHAVIOUR, MEASURES
+from trainworks.photostock.evaluation.checks import BEHAVIOUR
+from trainworks.photostock.evaluation.measures import MEASURES
 from trainworks.photostock.run import Run
 from trainworks.release.gates import why
 from trainworks.report.verdict import table

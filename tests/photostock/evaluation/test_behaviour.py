@@ -15,7 +15,7 @@ from tests.photostock import toy_encoders
 from trainworks.behaviour import rate
 from trainworks.photostock.evaluation import another_process, behaviour
 from trainworks.photostock.evaluation.behaviour import Gallery, checks
-from trainworks.photostock.evaluation.measures import BEHAVIOUR
+from trainworks.photostock.evaluation.checks import BEHAVIOUR
 from trainworks.photostock.search import Encoders
 from trainworks.storage import manifest
 

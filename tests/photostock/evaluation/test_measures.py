@@ -4,7 +4,8 @@ import pytest
 
 from trainworks.errors import LanguageError
 from trainworks.photostock.delivery.knobs import GateConfig
-from trainworks.photostock.evaluation.measures import BEHAVIOUR, MEASURES
+from trainworks.photostock.evaluation.checks import BEHAVIOUR
+from trainworks.photostock.evaluation.measures import MEASURES
 
 
 def test_the_knob_is_checked_before_anything_runs():

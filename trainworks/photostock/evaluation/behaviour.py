@@ -22,7 +22,7 @@ from trainworks import behaviour
 from trainworks.behaviour import Case, drawn, pick
 from trainworks.photostock.curation import index
 from trainworks.photostock.evaluation import another_process, metrics, perturbations
-from trainworks.photostock.evaluation.measures import BEHAVIOUR
+from trainworks.photostock.evaluation.checks import BEHAVIOUR
 from trainworks.photostock.evaluation.perturbations import Change
 from trainworks.photostock.preprocessing.pixels import open_rgb
 from trainworks.photostock.search import Encoders
@@ -83,7 +83,7 @@ class Gallery:
 
 
 def behave(encoders: Path, dataset: Path, shards: list[Path], out: Path) -> None:
-    """Write ``behaviour.json`` to *out*, and its examples' pictures: each check of ``measures.BEHAVIOUR``, in its order.
+    """Write ``behaviour.json`` to *out*, and its examples' pictures: each check of ``checks.BEHAVIOUR``, in its order.
 
     *encoders* is the folder of export, or a bundle. The same files give the same numbers.
     """
