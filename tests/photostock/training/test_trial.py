@@ -22,7 +22,7 @@ def test_the_winner_is_reported_beside_the_untouched_backbone(tmp_path):
     """By caption, on the test gallery."""
     measured = {model: {"text_to_image": {"R@10": recall}} for model, recall in {"finetuned": 0.3, "baseline": 0.1}.items()}
     (tmp_path / "metrics.json").write_text(json.dumps(measured))
-    assert trial.tested(tmp_path) == {"finetuned": 0.3, "baseline": 0.1}
+    assert trial.tested(tmp_path) == (0.3, "test R@10 30.0 % (untouched 10.0 %)")
 
 
 def test_trials_are_compared_on_the_same_pictures():
