@@ -62,7 +62,7 @@ def some_photos(folder: Path, count: int) -> Path:
 
 def evaluate(encoders: str, folder: str, count: int) -> Facts:
     """What evaluation does with a gallery of *count*: embed its pictures and captions, rank, bootstrap, calibrate."""
-    from trainworks.photostock.evaluation import metrics
+    from trainworks.photostock.evaluation import metrics, ranking
     from trainworks.photostock.search import Encoders
 
     loaded = Encoders.load(encoders)
@@ -72,7 +72,7 @@ def evaluate(encoders: str, folder: str, count: int) -> Facts:
 
     def work() -> None:
         images, texts = loaded.images(pictures), loaded.texts([f"photograph {path.stem}" for path in pictures])
-        metrics.summary(metrics.ranks(texts, images, labels, labels))
-        metrics.calibration(texts, images, metrics.same_label(labels, labels))
+        metrics.summary(ranking.ranks(texts, images, labels, labels))
+        metrics.calibration(texts, images, ranking.same_label(labels, labels))
 
     return timed(work)[0]

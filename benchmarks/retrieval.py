@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks.harness import Facts, Row, alternate, child, median, peak, ratios, timed, version
-from trainworks.photostock.evaluation import metrics
+from trainworks.photostock.evaluation import ranking
 
 DIM = 384
 
@@ -64,14 +64,14 @@ def rank(n: int) -> Facts:
     query, gallery = embeddings(n)
     labels = np.arange(n)
     before = peak()
-    spent, ranks = timed(lambda: metrics.ranks(query, gallery, labels, labels))
+    spent, ranks = timed(lambda: ranking.ranks(query, gallery, labels, labels))
     return {**spent, "before": before, "recall": float((ranks.rank <= 10).mean())}
 
 
 def product(n: int) -> Facts:
     """The limit."""
     query, gallery = embeddings(n)
-    block = max(1, metrics.SCORES // n)
+    block = max(1, ranking.SCORES // n)
     return timed(lambda: [(query[start : start + block] @ gallery.T).shape for start in range(0, n, block)])[0]
 
 

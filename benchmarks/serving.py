@@ -130,7 +130,7 @@ def eager(folder: str, shards: list[str], dataset: str) -> Facts:
 
 def int8_cost(folder: str, shards: list[str], dataset: str) -> Facts:
     """R@10 that each tower loses in 8 bits, the other in fp32."""
-    from trainworks.photostock.evaluation import metrics
+    from trainworks.photostock.evaluation import ranking
     from trainworks.photostock.search import Encoders
 
     pictures, captions = _inputs(shards, dataset)
@@ -139,7 +139,7 @@ def int8_cost(folder: str, shards: list[str], dataset: str) -> Facts:
     labels = np.unique(captions, return_inverse=True)[1]
 
     def recall(query: np.ndarray, gallery: np.ndarray) -> float:
-        return float((metrics.ranks(query, gallery, labels, labels).rank <= 10).mean())
+        return float((ranking.ranks(query, gallery, labels, labels).rank <= 10).mean())
 
     reference = recall(texts, images)
     return {"image": reference - recall(texts, int8.images(pictures)), "text": reference - recall(int8.texts(captions), images)}

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.photostock import toy_encoders
-from trainworks.photostock.evaluation import evaluate, subgroups, trained_on
+from trainworks.photostock.evaluation import evaluate, ranking, subgroups, trained_on
 from trainworks.photostock.evaluation import metrics as retrieval
 from trainworks.release import scores
 
@@ -76,7 +76,7 @@ def test_each_kind_of_query_has_its_numbers(metrics):
     """Captions, titles, tags, and one or two tags as people type them."""
     assert list(metrics["queries"]) == ["caption", "title", "tags", "single tag", "two tags"]
     assert metrics["queries"]["caption"]["finetuned"] == metrics["finetuned"]["text_to_image"]
-    summary = retrieval.summary(retrieval.ranks(np.eye(2), np.eye(2), np.arange(2), np.arange(2)))
+    summary = retrieval.summary(ranking.ranks(np.eye(2), np.eye(2), np.arange(2), np.arange(2)))
     assert all(found["baseline"].keys() == summary.keys() for found in metrics["queries"].values())
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainworks.photostock.evaluation import metrics, mistakes
+from trainworks.photostock.evaluation import mistakes, ranking
 
 
 def toy(seed, pictures=12, captions=12):
@@ -52,7 +52,7 @@ def test_two_pictures_that_look_the_same_are_confused_and_their_captions_alone_c
 def test_a_picture_occurs_as_often_as_rankings_hold_it(seed, k):
     """N_k by counting, one ranking after another; over all pictures it is k for each query."""
     text, image, _ = toy(seed)
-    found, _ = metrics.top(text, image, k)
+    found, _ = ranking.top(text, image, k)
     slow = Counter(int(g) for row in found for g in row)
     count = mistakes.occurrences(found, 12)
     assert count.tolist() == [slow[g] for g in range(12)]

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from trainworks import behaviour
 from trainworks.behaviour import Case, drawn, pick
 from trainworks.photostock.curation import index
-from trainworks.photostock.evaluation import another_process, metrics, perturbations
+from trainworks.photostock.evaluation import another_process, perturbations, ranking
 from trainworks.photostock.evaluation.checks import BEHAVIOUR
 from trainworks.photostock.evaluation.perturbations import Change
 from trainworks.photostock.preprocessing.pixels import open_rgb
@@ -209,7 +209,7 @@ def kept(before_ND: np.ndarray, after_ND: np.ndarray, gallery_GD: np.ndarray) ->
     ``overlap`` is the share of the ``TOP`` first answers, or of G // 2, that stay; ``similarity`` is the cosine of the two embeddings.
     """
     k = max(1, min(TOP, len(gallery_GD) // 2))
-    pairs = zip(metrics.top(before_ND, gallery_GD, k)[0], metrics.top(after_ND, gallery_GD, k)[0], strict=True)
+    pairs = zip(ranking.top(before_ND, gallery_GD, k)[0], ranking.top(after_ND, gallery_GD, k)[0], strict=True)
     overlaps = [len(np.intersect1d(before, after)) / k for before, after in pairs]
     cosines = (before_ND * after_ND).sum(axis=1).tolist()
     numbers = [{"overlap": overlap, "similarity": cosine} for overlap, cosine in zip(overlaps, cosines, strict=True)]

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from trainworks.errors import IntegrityError
 from trainworks.photostock.curation import index
-from trainworks.photostock.evaluation import metrics, mistakes, subgroups, trained_on
+from trainworks.photostock.evaluation import metrics, mistakes, ranking, subgroups, trained_on
 from trainworks.photostock.evaluation.queries import Queries, kinds_of_query
 from trainworks.photostock.monitoring import profile
 from trainworks.photostock.search import Encoders
@@ -87,7 +87,7 @@ def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], 
     pq.write_table(answers, out / "answers.parquet", compression="zstd")
 
 
-Compared = Mapping[str, metrics.Retrieval]
+Compared = Mapping[str, ranking.Retrieval]
 """Model → what it found: finetuned, baseline and, after a first release, release; all for the same queries."""
 
 
@@ -164,14 +164,14 @@ class _Answers:
     texts: dict[str, np.ndarray]
     queries: dict[str, Queries]
 
-    def retrieve(self, kind: str) -> metrics.Retrieval:
+    def retrieve(self, kind: str) -> ranking.Retrieval:
         """Pictures by one kind of query."""
-        return metrics.retrieve(self.texts[kind], self.images, self.queries[kind].right)
+        return ranking.retrieve(self.texts[kind], self.images, self.queries[kind].right)
 
-    def retrieve_captions(self) -> metrics.Retrieval:
+    def retrieve_captions(self) -> ranking.Retrieval:
         """The distinct captions by picture."""
         first, labels = self._distinct_captions()
-        return metrics.ranks(self.images, self.texts["caption"][first], labels, np.arange(len(first)))
+        return ranking.ranks(self.images, self.texts["caption"][first], labels, np.arange(len(first)))
 
     def _distinct_captions(self) -> tuple[np.ndarray, np.ndarray]:
         """Where each distinct caption is first, and which of them each picture has."""
@@ -185,9 +185,9 @@ class _Answers:
     def shown(self, rows: pd.DataFrame, rank: np.ndarray, text_rank: np.ndarray) -> pa.Table:
         """The first answers to each caption, with the right ones marked, and the first of the distinct captions for each picture."""
         ids, captions = rows["id"].to_numpy(), rows["caption"].to_numpy()
-        best, score = metrics.top(self.texts["caption"], self.images, SHOWN)
+        best, score = ranking.top(self.texts["caption"], self.images, SHOWN)
         first, _ = self._distinct_captions()
-        said, agreement = metrics.top(self.images, self.texts["caption"][first], SHOWN_TEXTS)
+        said, agreement = ranking.top(self.images, self.texts["caption"][first], SHOWN_TEXTS)
         return pa.table(
             {
                 "id": ids,

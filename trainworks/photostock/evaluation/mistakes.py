@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trainworks.photostock.evaluation import metrics
+from trainworks.photostock.evaluation import ranking
 
 FIRST = 10
 """First places that count: the first page of a search."""
@@ -54,7 +54,7 @@ def confused(text_QD: np.ndarray, image_QD: np.ndarray, label_Q: np.ndarray, k: 
     Each is among the first *k* for the other's text and scores at least as high as the picture that the text is of.
     Pictures with one label (one caption) are right answers to each other and no pair. O(Q k) memory beside the scores.
     """
-    best_Qk, score_Qk = metrics.top(text_QD, image_QD, k)
+    best_Qk, score_Qk = ranking.top(text_QD, image_QD, k)
     lead_Qk = score_Qk - np.einsum("qd,qd->q", text_QD, image_QD)[:, None]
     taken_Qk = (label_Q[best_Qk] != label_Q[:, None]) & (lead_Qk > -TIE)
     query, place = np.nonzero(taken_Qk)
@@ -74,7 +74,7 @@ def mistakes(text_QD: np.ndarray, image_QD: np.ndarray, captions: Sequence[str],
     ``pairs``: their ``number`` and the ``worst``: two ``ids`` and the ``lead``, in cosine.
     """
     label_Q = np.unique(captions, return_inverse=True)[1]
-    best_Qk, _ = metrics.top(text_QD, image_QD, FIRST)
+    best_Qk, _ = ranking.top(text_QD, image_QD, FIRST)
     count_G = occurrences(best_Qk, len(image_QD))
     right_G = occurrences(best_Qk[label_Q[best_Qk] == label_Q[:, None]], len(image_QD))
     worst = np.argsort(-count_G, kind="stable")[:LISTED].tolist()

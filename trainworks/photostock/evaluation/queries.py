@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from trainworks.photostock.evaluation import metrics
+from trainworks.photostock.evaluation import ranking
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def _same_text(texts: pd.Series) -> Queries:
     """A query for every picture with a text; pictures with the same text are equally right."""
     labels = np.unique(texts, return_inverse=True)[1]
     asked = np.flatnonzero(texts != "")
-    return Queries(texts.iloc[asked].tolist(), metrics.same_label(labels[asked], labels))
+    return Queries(texts.iloc[asked].tolist(), ranking.same_label(labels[asked], labels))
 
 
 def _tagged(rows: pd.DataFrame, count: int) -> Queries:

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.lr_scheduler import LambdaLR
 
 from trainworks.errors import TrainingError
-from trainworks.photostock.evaluation import metrics
+from trainworks.photostock.evaluation import ranking
 from trainworks.photostock.model import towers, trim, tune
 from trainworks.photostock.training import locked
 from trainworks.photostock.training.dataset import Batch
@@ -181,8 +181,8 @@ class Finetuner(Learner):
         image, text, ids = (torch.cat(parts) for parts in zip(*(seen[number] for number in sorted(seen)), strict=True))
         self.seen = {}
         label = np.unique(ids.numpy(), axis=0, return_inverse=True)[1]
-        to_image = metrics.summary(metrics.ranks(text.numpy(), image.numpy(), label, label))
-        to_text = metrics.summary(metrics.ranks(image.numpy(), text.numpy(), label, label))
+        to_image = ranking.ranks(text.numpy(), image.numpy(), label, label).means()
+        to_text = ranking.ranks(image.numpy(), text.numpy(), label, label).means()
         scale = self.validated.get("model.logit_scale", self.model.logit_scale.detach().cpu()).exp()
         loss = clip(image, text, scale, torch.from_numpy(label))
         recall = float(np.mean([side[f"R@{k}"] for side in (to_image, to_text) for k in (1, 5, 10)]))
