@@ -21,6 +21,14 @@ settings.load_profile("tests")
 COLOURS = ("red", "green", "blue", "orange", "purple", "black", "yellow", "grey")
 SHAPES = ("ellipse", "rectangle", "triangle")
 
+LONGEST = ("test_pipeline.py", "test_resume.py", "test_backbones.py", "test_export.py", "test_train.py", "test_devices.py")
+"""Files that take minutes, or nearly one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first, so that two workers end together; the order within a file stays."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 def draw(colour: str, shape: str, number: int) -> Image.Image:
     """A shape whose place and size depend on *number*, so that no two pictures are near-duplicates."""

@@ -35,18 +35,17 @@ def trainings(untouched, shards, dataset, tmp_path_factory):
     """Run ``toy_training``: for each of *runs*, (die, out, resume), the exit status; and the folder with what they made."""
     base = tmp_path_factory.mktemp("resume")
     inputs = {"untouched": str(untouched), "dataset": str(dataset), "shards": [str(shard) for shard in shards]}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "TRAINWORKS_ARTIFACTS": str(base / "artifacts")}
+    program = [sys.executable, Path(__file__).with_name("toy_training.py")]
+    with subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
 
-    def trainings(name, knobs, *runs):
-        folder = base / name
-        wanted = [{"die": die, "out": str(folder / out), "resume": str(folder / resume)} for die, out, resume in runs]
-        root = Path(__file__).parents[3]
-        env = {**os.environ, "PYTHONPATH": str(root), "TRAINWORKS_ARTIFACTS": str(base / "artifacts")}
-        program = [sys.executable, str(Path(__file__).with_name("toy_training.py"))]
-        task = json.dumps({"inputs": inputs, "knobs": knobs, "runs": wanted})
-        done = subprocess.run([*program, task], env=env, check=True, stdout=subprocess.PIPE, text=True)
-        return folder, json.loads(done.stdout.splitlines()[-1])
+        def trainings(name, knobs, *runs):
+            folder = base / name
+            wanted = [{"die": die, "out": str(folder / out), "resume": str(folder / resume)} for die, out, resume in runs]
+            print(json.dumps({"inputs": inputs, "knobs": knobs, "runs": wanted}), file=process.stdin)
+            return folder, json.loads(process.stdout.readline())
 
-    return trainings
+        yield trainings
 
 
 def made(folder):

@@ -1,10 +1,11 @@
 """A program that fine-tunes in one process after another, each of which dies when it is told to.
 
-Its argument is JSON: ``inputs`` (folders), ``knobs``, and ``runs``, each with its folder ``out``, the folder ``resume``, and ``die``:
-what kills it, and at which occurrence. It prints every exit status; a run leaves the number of its ``steps`` in ``out``, or its
-``seconds`` after SIGTERM.
+Every line of its input is JSON: ``inputs`` (folders), ``knobs``, and ``runs``, each with its folder ``out``, the folder ``resume``, and
+``die``: what kills it, and at which occurrence. It answers each line with the exit statuses; a run leaves the number of its ``steps`` in
+``out``, or its ``seconds`` after SIGTERM.
 """
 
+import functools
 import json
 import os
 import signal
@@ -85,14 +86,9 @@ def run(inputs, knobs, out, resume, die):
     return 0
 
 
-def main(task):
-    """Every run in its own process; what has been imported, and the untouched towers, are shared."""
-    warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)  # threads would not survive the fork
-    _is_dir(get_filesystem("/"), "/")  # imports the clients of three clouds, as every save would
-    untouched = towers.read(Path(task["inputs"]["untouched"]))
-    towers.read = lambda folder: untouched
-    statuses = []
+def statuses(task):
+    """Every run in its own process, one after another; how each ended."""
+    ended = []
     for wanted in task["runs"]:
         pid = os.fork()
         if pid == 0:
@@ -101,9 +97,23 @@ def main(task):
                 status = run(task["inputs"], task["knobs"], **wanted)
             finally:
                 os._exit(status)
-        statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-    print("\n" + json.dumps(statuses))  # a progress bar ends without a new line
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    return ended
+
+
+def main():
+    """What has been imported, and the untouched towers, are shared by all runs."""
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)  # threads would not survive the fork
+    _is_dir(get_filesystem("/"), "/")  # imports the clients of three clouds, as every save would
+    towers.read = functools.cache(towers.read)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # where progress bars go
+    for line in sys.stdin:
+        task = json.loads(line)
+        towers.read(Path(task["inputs"]["untouched"]))
+        print(json.dumps(statuses(task)), file=answers)
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main()
