@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import date
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -85,6 +86,29 @@ def test_two_charts_on_a_page_share_no_id() -> None:
 def test_curves_of_hardly_any_numbers_can_be_drawn(values: list[float | None]) -> None:
     """A single epoch, or one without values, draws an empty chart and no warning."""
     assert curves("little", list(range(len(values))), {"a": values}, step_name="epoch", shares=True, mark=(0, "kept")).startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("steps", "ticks"),
+    [
+        ([3, 4, 5], ["3", "4", "5"]),
+        ([0.25, 0.5, 0.75], ["0.24", "0.48", "0.72"]),
+        ([date(2026, 11, day) for day in (2, 9, 16)], ["03", "09", "15", "2026-Nov"]),
+    ],
+    ids=["whole", "between", "dates"],
+)
+def test_curves_can_be_drawn_over_any_steps(steps: list, ticks: list[str]) -> None:
+    """Whole numbers have whole ticks, wherever they begin; others have those that suit them, and dates have days."""
+    drawn = curves("any", steps, {"a": [1.0, 2.0, 3.0]}, step_name="x", mark=(steps[1], "here"))
+    written = re.findall(r">([^<>]+)</text>", drawn)
+    assert {*ticks, "here"} <= set(written) and "3.5" not in written
+
+
+def test_curves_show_what_is_below_zero() -> None:
+    """The axis begins at zero only where no value is less."""
+    written = re.findall(r">([^<>]+)</text>", curves("below", [0, 1], {"a": [-2.0, None], "b": [4.0, 4.0]}, step_name="x"))
+    assert {"−2", "0", "4"} <= set(written)
+    assert "0" in re.findall(r">([^<>]+)</text>", curves("above", [1, 2], {"a": [50.0, 51.0]}, step_name="x"))
 
 
 def test_what_a_chart_is_said_to_show_is_escaped() -> None:

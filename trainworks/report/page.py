@@ -9,10 +9,12 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import matplotlib as mpl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -125,17 +127,17 @@ def megabytes(size: int) -> Quantity:
 
 def curves(
     alt: str,
-    steps: Sequence[float],
+    steps: Sequence[float] | Sequence[date],
     series: Mapping[str, Sequence[float | None]],
     *,
     step_name: str,
     shares: bool = False,
-    mark: tuple[float, str] | None = None,
+    mark: tuple[float | date, str] | None = None,
 ) -> Markup:
-    """A line chart as inline SVG: *series* over *steps*, which rise, ``None`` where there is no value; up to 18 look different.
+    """A line chart as inline SVG: *series* over *steps*, numbers or dates that rise; ``None`` where there is no value.
 
-    The page's style must define a colour for each of up to six series (``--first`` … ``--sixth``; ``page.html`` has
-    three). *alt* is what a reader who cannot see it is told; *mark* is a step with the words that name it;
+    Up to 18 series look different. The page's style must define a colour for each of up to six (``--first`` … ``--sixth``;
+    ``page.html`` has three). *alt* is what a reader who cannot see it is told; *mark* is a step with the words that name it;
     *shares* are values between 0 and 1, shown in per cent.
     """
     with mpl.rc_context(
@@ -152,26 +154,32 @@ def curves(
     ):
         figure = Figure(figsize=(4.3, 2.7), layout="constrained")
         axes = figure.subplots()
+        places = [_place(step) for step in steps]
         for k, (name, values) in enumerate(series.items()):
             colour, (line, marker) = SERIES[k % len(SERIES)], _LINES[(k + k // len(SERIES)) % len(_LINES)]
             heights = [math.nan if value is None else value for value in values]
-            axes.plot(steps, heights, color=colour, linestyle=line, marker=marker, markersize=3, linewidth=1.4, label=name)
+            axes.plot(places, heights, color=colour, linestyle=line, marker=marker, markersize=3, linewidth=1.4, label=name)
         axes.margins(y=0.14)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color=LINE, linewidth=0.6)
         axes.tick_params(length=0)
         axes.set_xlabel(step_name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=all(step == int(step) for step in steps)))
+        if isinstance(steps[0], date):
+            axes.xaxis.set_major_locator(days := AutoDateLocator())
+            axes.xaxis.set_major_formatter(ConciseDateFormatter(days))
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=all(place == int(place) for place in places)))
         if all(value is None or value >= 0 for values in series.values() for value in values):
             axes.set_ylim(bottom=0)
         if shares:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
         if mark:
-            axes.axvline(mark[0], color=MUTED, linewidth=0.8, zorder=0.5)
-            late = 2 * mark[0] > steps[0] + steps[-1]
+            place = _place(mark[0])
+            axes.axvline(place, color=MUTED, linewidth=0.8, zorder=0.5)
+            late = 2 * place > places[0] + places[-1]
             axes.annotate(
                 mark[1],
-                (mark[0], 1),
+                (place, 1),
                 xycoords=axes.get_xaxis_transform(),
                 xytext=(-4 if late else 4, 0),
                 textcoords="offset points",
@@ -183,6 +191,11 @@ def curves(
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", transparent=True, metadata=dict.fromkeys(["Creator", "Date", "Format", "Type"]))
     return inline(drawn.getvalue(), alt)
+
+
+def _place(step: float | date) -> float:
+    """Where matplotlib draws *step*."""
+    return float(date2num(step)) if isinstance(step, date) else step
 
 
 def inline(svg: str, alt: str) -> Markup:
