@@ -73,9 +73,11 @@ def rounds(ask: Callable[..., Any], trial: Callable[..., Any], trials: int, para
     """
     asked: list = []
     answered: list = []
-    for first in range(0, trials, parallel):
-        asked.append(ask(asked=asked, answered=answered, many=min(parallel, trials - first)))
-        answered.append(map_task(trial, min_success_ratio=0.0)(setting=asked[-1]))
+    for number, first in enumerate(range(0, trials, parallel), 1):
+        settings = ask(asked=asked, answered=answered, many=min(parallel, trials - first)).with_overrides(node_name=f"ask-{number}")
+        answers = map_task(trial, min_success_ratio=0.0)(setting=settings).with_overrides(node_name=f"trials-{number}")
+        asked.append(settings)
+        answered.append(answers)
     return Searched(asked, answered)
 
 

@@ -38,24 +38,29 @@ def sweep(
         parallel: trials of one round; the next round learns from it. Locally they run one after the other
         sampler: grid (all settings in order), random, or tpe, which draws where earlier trials were good once ten are done
     """
-    checked = tasks.check(**data, **train, source=source, space=space, sampler=sampler, trials=trials, parallel=parallel)
+    wanted = {"source": source, "space": space, "sampler": sampler}
+    checked = tasks.check(**data, **train, **wanted, trials=trials, parallel=parallel).with_overrides(node_name="check")
     start = photostock.untouched(
         backbone=train["backbone"],
         weights=train["weights"],
         weights_digest=checked.weights_digest,
         image=train["image"],
         seed=train["seed"],
+    ).with_overrides(node_name="untouched")
+
+    rows = photostock.acquire(source=source).with_overrides(node_name="acquire")
+    prepare = map_task(partial(photostock.prepare, stored_size=data["stored_size"]))
+    shards = prepare(rows=rows).with_overrides(node_name="prepare")
+    to_embed = photostock.shards_to_embed(shards=shards, needs_embeddings=checked.needs_embeddings).with_overrides(
+        node_name="shards-to-embed"
     )
+    embed = map_task(partial(photostock.embed, start=start, image=train["image"]))
+    embeddings = embed(shard=to_embed).with_overrides(node_name="embed")
+    dataset = photostock.curate(shards=shards, embeddings=embeddings, **data).with_overrides(node_name="curate")
 
-    rows = photostock.acquire(source=source)
-    shards = map_task(partial(photostock.prepare, stored_size=data["stored_size"]))(rows=rows)
-    to_embed = photostock.shards_to_embed(shards=shards, needs_embeddings=checked.needs_embeddings)
-    embeddings = map_task(partial(photostock.embed, start=start, image=train["image"]))(shard=to_embed)
-    dataset = photostock.curate(shards=shards, embeddings=embeddings, **data)
-
-    asked, answered = tasks.search(dataset=dataset, shards=shards, space=space, sampler=sampler, trials=trials, parallel=parallel, **train)
+    pairs = {"dataset": dataset, "shards": shards}
+    searched = tasks.search(**pairs, **train, space=space, sampler=sampler, trials=trials, parallel=parallel)
+    asked, answered = searched.with_overrides(node_name="search")
     # A backbone that cannot be had must stop the run before a picture is touched.
     start >> rows
-    return tasks.conclude(
-        asked=asked, answered=answered, dataset=dataset, shards=shards, source=source, space=space, sampler=sampler, **data, **train
-    )
+    return tasks.conclude(asked=asked, answered=answered, **pairs, **data, **train, **wanted).with_overrides(node_name="conclude")

@@ -42,7 +42,7 @@ def test_the_winner_is_an_experiment_file(tmp_path):
 def test_the_page_shows_the_best_and_every_knob(tmp_path):
     """Plots as pictures in the page, foreign words escaped, nothing fetched."""
     page = (write(tmp_path) / "sweep.html").read_text()
-    assert "Trial 2 reaches a validation recall of 35.0 %" in page
+    assert "Trial 2 is the best: validation recall 35.0 %" in page
     for plot in ("trial, and the best so far", "against rate", "against rules"):
         assert f'aria-label="Validation recall of each {plot}"' in page or f'aria-label="Validation recall of each trial {plot}"' in page
     assert "<b>" not in page.replace("<b>0", "") and "<script" not in page and 'src="http' not in page
@@ -51,7 +51,8 @@ def test_the_page_shows_the_best_and_every_knob(tmp_path):
 
 def test_less_can_be_better(tmp_path):
     """Then the least value wins, and no number pretends to be a share."""
-    folder = write(tmp_path, Objective("pinball loss", "lower", "pieces"))
-    assert (folder / "winner.yaml").read_text().startswith("# Trial 1, the best of 3 over rate, rules: pinball loss 0.2 pieces, test")
+    folder = write(tmp_path, Objective("error by WAPE", "lower", "pieces"))
+    assert (folder / "winner.yaml").read_text().startswith("# Trial 1, the best of 3 over rate, rules: error by WAPE 0.2 pieces, test")
     page = (folder / "sweep.html").read_text()
-    assert "Trial 1 reaches a pinball loss of 0.2 pieces" in page and "is the lowest of 2" in page
+    assert "Trial 1 is the best: error by WAPE 0.2 pieces" in page and "is the lowest of 2" in page
+    assert "Error by WAPE against each knob" in page

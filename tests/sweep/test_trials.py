@@ -112,6 +112,13 @@ def test_a_failed_trial_keeps_its_error_and_the_others_go_on():
     assert len(ask(SPACE, "tpe", 1, [failed, good, lost], 2, "higher")) == 2
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_no_number_is_a_failure(value):
+    """It would else be the least of all losses, or hide it."""
+    (trial,) = together([["{}"]], [[attempt("{}", lambda setting: value)]])
+    assert trial == Trial({}, None, f"TrainingError: reached {value}, expected a finite number")
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("cause", [Interrupted("SIGTERM"), StorageUnreachable("s3://b: no answer")])
 def test_an_interrupted_trial_has_not_failed(cause, wrapped):

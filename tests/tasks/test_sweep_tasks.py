@@ -48,7 +48,7 @@ def test_each_round_waits_for_the_last_one(nodes):
     """Ask, try, ask, …: the last round is for the rest. Folders on S3 are handed on unread."""
     names = [node.id for node in nodes]
     before = {node.id: set(node.upstream_node_ids) for node in nodes}
-    assert len(nodes) == 6
+    assert names == ["ask-1", "trials-1", "ask-2", "trials-2", "ask-3", "trials-3"]
     for number, name in enumerate(names[1:], 1):
         assert names[number - 1] in before[name]
 
@@ -57,6 +57,12 @@ def test_a_lost_machine_costs_its_trial_only(nodes):
     """Every round of trials is content with no success at all."""
     rounds = [node.array_node.to_flyte_idl() for node in nodes if node.array_node]
     assert [(each.HasField("min_success_ratio"), each.min_success_ratio) for each in rounds] == [(True, 0.0)] * 3
+
+
+def test_nodes_are_called_after_what_they_do():
+    """As the console shows them."""
+    names = {node.id for node in sweep.nodes}
+    assert names == {"check", "untouched", "acquire", "prepare", "shards-to-embed", "embed", "curate", "search", "conclude"}
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def page(
         tested=tested,
         trials=Table(
             "All trials, in the order they were asked",
-            ["Trial", _name(objective), *space, "Error"],
+            ["Trial", objective.title, *space, "Error"],
             [
                 [
                     k,
@@ -99,23 +99,18 @@ def page(
     )
 
 
-def _name(objective: Objective) -> str:
-    """The objective's name at the head of a column."""
-    return objective.name[0].upper() + objective.name[1:]
-
-
 def _history(trials: Sequence[Trial], objective: Objective) -> Markup:
     values = [trial.value for trial in trials]
     best_so_far = [objective.best(done) if (done := [v for v in values[:k] if v is not None]) else None for k in range(1, len(values) + 1)]
     series: dict[str, Sequence[float | None]] = {"best so far": best_so_far, "each trial": values}
-    alt = f"{_name(objective)} of each trial, and the best so far"
+    alt = f"{objective.title} of each trial, and the best so far"
     return curves(alt, range(1, len(trials) + 1), series, step_name="trial", shares=objective.is_share)
 
 
 def _against(trials: Sequence[Trial], objective: Objective, knob: str, values: BaseDistribution) -> Markup:
     """The value of each trial over its value of *knob*."""
     done = [(trial.setting[knob], trial.value) for trial in trials if trial.value is not None]
-    alt = f"{_name(objective)} of each trial against {knob}"
+    alt = f"{objective.title} of each trial against {knob}"
     if isinstance(values, CategoricalDistribution):
         return by_choice(alt, {str(choice): [value for chosen, value in done if chosen == choice] for choice in values.choices}, objective)
     return by_number(alt, [(float(chosen), value) for chosen, value in done], objective, name=knob, log=getattr(values, "log", False))

@@ -12,7 +12,7 @@ Knobs are parted by ``;`` or line ends. Each has a range or choices:
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from enum import Enum
 from typing import Any, get_type_hints
@@ -65,7 +65,7 @@ def size(space: Mapping[str, BaseDistribution]) -> float:
     return math.prod(sizes)
 
 
-def all_settings(space: Mapping[str, BaseDistribution]) -> list[Setting]:
+def all_settings(space: Mapping[str, BaseDistribution]) -> Iterator[Setting]:
     """Every setting of a *space* of finite `size`, the values of its last knob changing fastest.
 
     Raises:
@@ -80,7 +80,7 @@ def all_settings(space: Mapping[str, BaseDistribution]) -> list[Setting]:
                 values.append(range(distribution.low, distribution.high + 1))
             case _:
                 raise ValueError(f"{distribution} has no end of values")
-    return [dict(zip(space, row, strict=True)) for row in itertools.product(*values)]
+    return (dict(zip(space, row, strict=True)) for row in itertools.product(*values))
 
 
 def apply(base: Section, setting: Setting) -> Any:

@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import optuna
@@ -40,6 +41,11 @@ class Objective:
     name: str
     better: Better
     unit: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name as it begins a sentence or heads a column."""
+        return self.name[0].upper() + self.name[1:]
 
     @property
     def is_share(self) -> bool:
@@ -90,7 +96,7 @@ def ask(
     """
     known = [trial.setting for trial in trials]
     if sampler == "grid":
-        return [setting for setting in all_settings(space) if setting not in known][:many]
+        return list(islice((setting for setting in all_settings(space) if setting not in known), many))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize" if better == "higher" else "minimize")
     for trial in trials:
@@ -140,6 +146,8 @@ def attempt(setting: str, reach: Callable[[Setting], float]) -> str:
     log.info("trial     starts   %s", words)
     try:
         value = reach(chosen)
+        if not math.isfinite(value):
+            raise TrainingError(f"reached {value}, expected a finite number")
     except Exception as error:  # whatever a setting does to training, memory or the machine's libraries
         if any(isinstance(cause, (Interrupted, StorageUnreachable)) for cause in (error, error.__cause__)):
             raise
