@@ -1,6 +1,7 @@
 """A checkpoint to the two encoders that ship, each proved against torch on real pictures and captions."""
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,12 @@ import torch
 from torch.nn import Module
 
 from trainworks import onnx
-from trainworks.photostock.catalogue import catalogue
 from trainworks.photostock.model import towers, trim
 from trainworks.photostock.preprocessing.pixels import Preprocessing, normalise, open_rgb
 from trainworks.photostock.preprocessing.text import Prompt
 
 SCHEMA = 1
+SAMPLE = Path(__file__).parents[1] / "sample"
 EXAMPLES = 12
 """Pictures and captions of the embedded sample that parity is checked on."""
 
@@ -67,9 +68,9 @@ def export(checkpoint: Path, prompt: str, image: str, out: Path) -> None:
 
 def _examples(model: towers.Towers, preprocessing: Preprocessing, prompt: Prompt) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Real inputs from the embedded sample: pixels (n, 3, size, size), ids (n, context), and how many of them are no padding (n,)."""
-    sample = catalogue.read("sample")
-    rows = [row for row in sample.table.slice(0, 4 * EXAMPLES).to_pylist() if not row["rejected"]][:EXAMPLES]
-    pixels = np.stack([preprocessing.apply(open_rgb(sample.root / row["image"])) for row in rows])
+    with (SAMPLE / "catalogue.jsonl").open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in islice(lines, EXAMPLES)]
+    pixels = np.stack([preprocessing.apply(open_rgb(SAMPLE / row["image"])) for row in rows])
     tokens = model.tokenizer.encode_batch([prompt.render(row) for row in rows])
     ids, lengths = np.array([text.ids for text in tokens], np.int64), np.array([sum(text.attention_mask) for text in tokens])
     return normalise(pixels, model.mean, model.std), ids, lengths
