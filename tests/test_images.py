@@ -111,7 +111,7 @@ def test_the_workflow_loads_from_what_the_image_holds(name, tmp_path):
     code = "import workflows.photostock, trainworks.release.bundle as b; print(b.__file__, b.git_commit())"
     variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(work), "TRAINWORKS_COMMIT": "abc"}
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd="/", env=variables, stdout=subprocess.PIPE, text=True, check=True)
-    assert done.stdout.split() == [str(work / "trainworks" / "bundle.py"), "abc"]
+    assert done.stdout.split() == [str(work / "trainworks" / "release" / "bundle.py"), "abc"]
 
 
 def test_only_the_gpu_image_trains(tmp_path):

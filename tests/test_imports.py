@@ -80,6 +80,13 @@ def test_listing_the_workflow_needs_no_torch():
     assert not modules_loaded_by("import workflows.photostock") & heavy
 
 
+def test_reading_a_dataset_needs_no_torch():
+    """What is evaluated is what ships, so neither a dataset's index nor the stages that measure load what trains."""
+    heavy = {"torch", "open_clip", "pytorch_lightning", "transformers", "timm"}
+    stages = "trainworks.photostock.evaluation.evaluate, trainworks.photostock.evaluation.behaviour"
+    assert not modules_loaded_by(f"import trainworks.photostock.curation.index, {stages}") & heavy
+
+
 def test_serving_needs_no_training_package():
     """The search engine's process loads neither torch nor tables nor Flyte."""
     heavy = {"torch", "open_clip", "pytorch_lightning", "transformers", "pandas", "pyarrow", "flytekit", "onnx", "boto3"}
