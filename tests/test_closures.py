@@ -15,11 +15,9 @@ HEAVY = ("torch", "open_clip", "pytorch_lightning", "timm", "transformers", "pef
 
 def stages() -> list[str]:
     """The modules behind the stages of all pipelines, each once."""
-    calls = [
-        node for path in sorted(ROOT.glob("tasks/*.py")) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
-    ]
-    named = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "stage" and call.args]
-    return sorted({name.value for name in named if isinstance(name, ast.Constant)})
+    nodes = [node for path in ROOT.glob("tasks/*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "stage"]
+    return sorted({call.args[0].value for call in calls})
 
 
 def closures() -> str:

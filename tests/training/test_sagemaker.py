@@ -210,6 +210,7 @@ def test_a_running_job_is_joined_and_survives_its_spot_instance(toy, job, tmp_pa
     assert "Interrupted" in [step["Status"] for step in toy.jobs[names[0]].state["SecondaryStatusTransitions"]]
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket")  # the request that Ctrl-C strikes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_aborted_run_stops_its_job(toy, job, out, number):
     """Ctrl-C, and SIGTERM as Flyte sends it; the next run is a new attempt that finds the checkpoints of the first."""
