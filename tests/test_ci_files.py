@@ -1,5 +1,6 @@
 """What guards and delivers the code: workflows of CI, hooks before a commit, the Makefile, and how the package is installed."""
 
+import os
 import re
 import subprocess
 import sys
@@ -139,8 +140,9 @@ def test_what_is_installed_has_types_a_licence_and_this_version():
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess:
-    """What make would do."""
-    return subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True)
+    """What make would do, asked from a terminal and not, as `make test` asks, from within make."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
