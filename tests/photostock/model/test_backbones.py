@@ -5,6 +5,7 @@ import json
 import numpy as np
 import open_clip
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
@@ -38,8 +39,13 @@ FAMILIES = {
 """The smallest architecture of each family, and a picture size far from the one it was published with; the offline towers are exported in
 ``test_export``."""
 
-SMALLER = {"eva02_base_patch16_clip_224": "eva02_tiny_patch14_224", "convnext_tiny": "convnext_atto"}
-"""The smallest image tower that timm has of a family whose depth has no setting."""
+FEWER = {
+    "convnext_tiny": {"depths": (1, 1, 1, 1)},
+    "fastvit_mci0": {"layers": (1, 1, 1, 1)},
+    "eva02_base_patch16_clip_224": {"depth": 2},
+    "vit_base_patch16_siglip_224": {"depth": 2},
+}
+"""timm's image towers, whose depth open_clip has no setting for: what shortens each."""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,17 @@ def sentencepiece(tmp_path_factory):
     return folder
 
 
+def shortened_tower(name: str) -> str:
+    """A tower of timm's with the architecture of *name* and few layers, by the name it is registered under."""
+
+    def build(pretrained: bool = False, **settings):
+        return timm.create_model(name, pretrained, **FEWER[name], **settings)
+
+    build.__name__ = f"{name}_short"
+    timm.models.register_model(build)
+    return build.__name__
+
+
 @pytest.fixture(scope="module")
 def short(sentencepiece, tmp_path_factory):
     """Name of *backbone* with as few layers as its family can have: the rest is the same again, and slow."""
@@ -65,7 +82,7 @@ def short(sentencepiece, tmp_path_factory):
         if "layers" in image_config:
             image_config["layers"] = 2 if isinstance(image_config["layers"], int) else [1, 1, 1, 1]
         if "timm_model_name" in image_config:
-            image_config["timm_model_name"] = SMALLER.get(image_config["timm_model_name"], image_config["timm_model_name"])
+            image_config["timm_model_name"] = shortened_tower(image_config["timm_model_name"])
         if "hf_tokenizer_name" in text_config:
             text_config["hf_tokenizer_name"] = str(sentencepiece)
         path = tmp_path_factory.mktemp("architecture") / f"{backbone}-short.json"

@@ -68,7 +68,7 @@ def prepare_to_die(what, occurrence):
 
 def run(inputs, knobs, out, resume, die):
     """One fine-tuning; the exit status."""
-    if not die or die[0] != "term":
+    if die and die[0] != "term":
         checkpoints.EVERY = 0.0  # after every step
     share = prepare_to_die(*die) if die else None
     steps = []
