@@ -8,7 +8,7 @@ from typing import NamedTuple
 from flytekit import Deck
 from flytekit.types.directory import FlyteDirectory
 
-from tasks.attempts import on_cluster, resumable
+from tasks.attempts import on_cluster
 from tasks.deployment import GPU, LARGE, MEDIUM, SMALL, GpuPod, accelerated, accelerator, gpus, registered_with
 from tasks.stage import Artifact, check_lasting, path, paths, stage, step
 from trainworks.photostock.curation.knobs import DataConfig
@@ -119,6 +119,7 @@ def curate(shards: list[Artifact], embeddings: list[Artifact], data: DataConfig,
     timeout=DAYS,
     accelerator=accelerator(),
     pod_template=GpuPod(),
+    serialize=True,
     interruptible=True,
 )
 def finetune(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:
@@ -126,14 +127,14 @@ def finetune(start: Artifact, dataset: Artifact, shards: list[Artifact], train: 
     return _finetune(start, dataset, shards, train, out)
 
 
-@stage("photostock.training.train", LARGE, timeout=DAYS, name="finetune", interruptible=True)
+@stage("photostock.training.train", LARGE, timeout=DAYS, name="finetune", serialize=True, interruptible=True)
 def finetune_on_cpu(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:
     """The same where no GPU is to be had."""
     return _finetune(start, dataset, shards, train, out)
 
 
 # Not interruptible: an evicted pod would stop its job.
-@stage("photostock.training.train", SMALL, timeout=DAYS, name="finetune")
+@stage("photostock.training.train", SMALL, timeout=DAYS, name="finetune", serialize=True)
 def finetune_on_sagemaker(start: Artifact, dataset: Artifact, shards: list[Artifact], train: TrainConfig, out: Path) -> Artifact:
     """The same as a SageMaker job, which this task starts and waits for."""
     from trainworks.photostock.training.job import PROGRAM
@@ -147,7 +148,7 @@ def _finetune(
 ) -> FlyteDirectory:
     from trainworks.photostock.training.train import finetune_here
 
-    finetune_here(path(start), path(dataset), paths(shards, whole=False), train, out, resumable)
+    finetune_here(path(start), path(dataset), paths(shards, whole=False), train, out)
     return FlyteDirectory(str(out))
 
 

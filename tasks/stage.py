@@ -93,12 +93,13 @@ def step(requests: Resources = SMALL, image: str = CPU, retries: int = 2, timeou
     return wrap
 
 
-def stage(code: str, requests: Resources, many: bool = False, name: str = "", **more: Any) -> Callable[[Callable], Any]:
+def stage(code: str, requests: Resources, many: bool = False, name: str = "", serialize: bool = False, **more: Any) -> Callable[[Callable], Any]:
     """Make a cached `step` of a function that fills a folder ``out`` from its other inputs.
 
     The output is remembered under the task's name, its inputs' content and the code of *code*, the
     library module behind it. Tasks that make the same in different places share what is remembered by one
-    *name*. *many* marks a stage that is mapped over slices.
+    *name*. *many* marks a stage that is mapped over slices. With *serialize*, of two executions on a cluster that need the
+    same output one makes it and the other waits.
     """
     policy = CodeOf(code)
 
@@ -114,7 +115,7 @@ def stage(code: str, requests: Resources, many: bool = False, name: str = "", **
         visible = [p for p in inspect.signature(function).parameters.values() if p.name != "out"]
         remembered.__signature__ = inspect.Signature(visible, return_annotation=hints["return"])  # type: ignore[attr-defined]
         remembered.__annotations__ = {name: kind for name, kind in hints.items() if name != "out"}
-        return step(requests, cache=Cache(policies=policy), **more)(remembered)
+        return step(requests, cache=Cache(policies=policy, serialize=serialize), **more)(remembered)
 
     return wrap
 

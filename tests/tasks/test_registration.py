@@ -177,12 +177,18 @@ def test_train_on_chooses_the_task(serialized):
     assert set(names) == {where.value for where in tasks.TrainOn}
 
 
+def test_of_two_who_train_the_same_one_waits(specs):
+    """On a cluster; what takes minutes may be made twice."""
+    serialized = {name for name, spec in specs.items() if spec["metadata"].get("cacheSerializable")}
+    assert {name.removeprefix("tasks.photostock.") for name in serialized} == set(FINETUNES)
+
+
 @pytest.mark.filterwarnings("ignore:Implicitly cleaning up")
 def test_what_is_finetuned_in_one_place_is_known_in_the_others(tmp_path, monkeypatch):
     """GPU, CPU and SageMaker share one remembered output: the first one trains, the others find it."""
     ran = []
 
-    def train(start, dataset, shards, config, out, attempt):
+    def train(start, dataset, shards, config, out):
         ran.append(start)
         (out / "weights").write_text("trained")
 

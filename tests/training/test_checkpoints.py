@@ -1,6 +1,5 @@
 """A checkpoint is whole or refused, and a save that fails leaves the one before it."""
 
-import errno
 import logging
 import resource
 import signal
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 from trainworks.errors import IntegrityError
+from trainworks.storage import s3, store
 from trainworks.training import checkpoints
 
 KEY = "a" * 64
@@ -141,13 +141,54 @@ def test_tmp_on_another_file_system_is_not_in_the_way(tmp_path, monkeypatch):
     assert checkpoints.read(files.newest, KEY)["global_step"] == 3
 
 
-def test_a_store_that_fails_costs_a_warning(tmp_path, caplog):
+@pytest.fixture
+def on_machine(tmp_path, monkeypatch, bucket):
+    """The checkpoints of one training on the machine *number*, whose artifact root is on S3."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", f"{bucket}/artifacts")
+
+    def on_machine(number, key=KEY):
+        folder = tmp_path / str(number)
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        return checkpoints.Files(store.root() / "resume", key)
+
+    return on_machine
+
+
+def test_another_machine_goes_on_from_the_newest(on_machine):
+    """Whatever it has of its own; a training of another key is left alone."""
+    first = on_machine(1)
+    for step in (1, 2, 3):
+        first.save_checkpoint(content(step), first.oldest())
+    second = on_machine(2)
+    assert second.newest is None
+    second.bring()
+    assert checkpoints.step(second.newest, KEY) == 3
+    second.save_checkpoint(content(4), second.oldest())
+    first = on_machine(1)
+    first.bring()
+    assert checkpoints.step(first.newest, KEY) == 4
+    other = on_machine(3, "b" * 64)
+    other.bring()
+    assert other.newest is None
+
+
+def test_what_is_done_leaves_no_checkpoint_anywhere(on_machine, bucket):
+    """Neither here nor on S3, whichever machine ends it."""
+    first = on_machine(1)
+    for step in (1, 2):
+        first.save_checkpoint(content(step), first.oldest())
+    assert len(list(s3.listing(bucket))) == 2
+    second = on_machine(2)
+    second.bring()
+    second.clear()
+    assert list(s3.listing(bucket)) == [] and not second.folder.exists()
+
+
+def test_a_store_that_fails_costs_a_warning(on_machine, monkeypatch, caplog):
     """The checkpoint is here, if not there."""
-
-    def share(path):
-        raise OSError(errno.EIO, "out of reach")
-
-    files = checkpoints.Files(tmp_path, KEY, share)
+    files = on_machine(1)
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", "s3://not-there/artifacts")
     files.save_checkpoint(content(step=5), files.oldest())
     assert checkpoints.step(files.newest, KEY) == 5
-    assert "out of reach" in caplog.text
+    assert "the checkpoint after step 5 is on this machine only" in caplog.text and "not-there" in caplog.text

@@ -19,7 +19,7 @@ def train(tmp_path):
     def train(resume, devices=1, **how):
         plan = lightning.Plan(3, devices, "32-true", tmp_path / resume, "1f", tmp_path / "logs", {"rate": 0.05}, "val_error")
         parts = toy_net.parts(**how)
-        lightning.train(parts, plan, plan.files(None), toy_net.parts, tmp_path)
+        lightning.train(parts, plan, plan.files(), toy_net.parts, tmp_path)
         return parts.learner
 
     return train

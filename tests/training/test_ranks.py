@@ -1,4 +1,4 @@
-"""Several processes work as one: what they say and share arrives, and none outlives another."""
+"""Several processes work as one: what they say arrives, and none outlives another."""
 
 import logging
 import time
@@ -32,12 +32,10 @@ def test_alone_nothing_changes_hands():
 
 @slow
 def test_all_ranks_work_together_and_are_heard(tmp_path, caplog):
-    """Each adds its number; what rank 0 logs and shares arrives in this process, under its own name."""
-    shared = []
+    """Each adds its number; what rank 0 logs arrives in this process, under its own name."""
     with caplog.at_level(logging.INFO, "trainworks"):
-        ranks.launch(2, toy_ranks.write_number, tmp_path, scratch=tmp_path, share=shared.append)
+        ranks.launch(2, toy_ranks.write_number, tmp_path, scratch=tmp_path)
     assert [(tmp_path / str(number)).read_text() for number in range(2)] == ["1", "1"]
-    assert shared == [tmp_path / "0"]
     heard = [(record.name, record.getMessage()) for record in caplog.records if record.name.startswith("trainworks")]
     assert heard == [("trainworks.toy", "said by rank 0")]  # torch's agent speaks as well, once another launch has set it up
 

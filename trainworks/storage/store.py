@@ -132,6 +132,25 @@ def share(folder: Path) -> None:
     _settled.add(uri)
 
 
+def send(path: Path) -> None:
+    """Copy the file *path* to the same place of the artifact root on S3, if there is one and *path* lies below `root`."""
+    if uri := _uri(path):
+        s3.upload(path, uri)
+
+
+def bring(path: Path) -> None:
+    """Make the file *path* the one at the same place of the artifact root on S3, if there is one there; it is not verified."""
+    if (uri := _uri(path)) and s3.stat(uri):
+        s3.download(uri, path)
+
+
+def remove(path: Path) -> None:
+    """Delete the file *path*, here and at the same place of the artifact root on S3, if there is one."""
+    path.unlink(missing_ok=True)
+    if uri := _uri(path):
+        s3.delete(uri)
+
+
 def address(folder: Path) -> str:
     """Where others find *folder*: its URI if the artifact root is on S3, else its path."""
     return _uri(folder) or str(folder)
@@ -248,10 +267,10 @@ def _is_settled(path: Path, *uris: str) -> bool:
     return path.exists() and not _settled.isdisjoint(uris)
 
 
-def _uri(folder: Path) -> str | None:
-    """Where *folder* lies in the artifact root on S3, if there is one."""
+def _uri(path: Path) -> str | None:
+    """Where *path* lies in the artifact root on S3, if there is one and *path* is below `root`."""
     uri = remote()
-    return uri and f"{uri}/{folder.relative_to(root()).as_posix()}"
+    return f"{uri}/{path.relative_to(root()).as_posix()}" if uri and path.is_relative_to(root()) else None
 
 
 _settled: set[str] = set()

@@ -12,7 +12,6 @@ import pickle
 import re
 import signal
 import time
-from collections.abc import Callable
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +22,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins import CheckpointIO
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from trainworks.errors import IntegrityError
+from trainworks.errors import IntegrityError, StorageError
+from trainworks.storage import store
 from trainworks.training.ranks import ALONE, Rank
 
 EVERY = 300.0
@@ -108,13 +108,13 @@ def _sync(folder: Path) -> None:
 class Files(CheckpointIO):
     """The last two checkpoints of the training *key* in *folder*; ``newest`` is the newest that is whole, if any.
 
-    Give it to a trainer as a plugin. A checkpoint that cannot be written costs a warning, not the training. *share* is called
-    with every file that was written, to copy it to where a retry on another machine finds it.
+    Give it to a trainer as a plugin. A checkpoint that cannot be written costs a warning, not the training. Where *folder* lies below
+    an artifact root on S3, every file is sent there too: whoever trains the same next, on whatever machine, goes on from it.
     """
 
-    def __init__(self, folder: Path, key: str, share: Callable[[Path], object] | None = None):
+    def __init__(self, folder: Path, key: str):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.key, self.share = folder, key, share
+        self.folder, self.key = folder, key
         self.paths = [folder / f"{key[:20]}-{turn}.ckpt" for turn in (0, 1)]
         self.newest = self._newest()
 
@@ -130,27 +130,36 @@ class Files(CheckpointIO):
                 log.warning("resume    left out: %s", error)
         return max(steps, key=lambda path: steps[path], default=None)
 
+    def bring(self) -> None:
+        """Take over what a run on another machine left in the artifact root on S3."""
+        for path in self.paths:
+            store.bring(path)
+        self.newest = self._newest()
+
     def oldest(self) -> Path:
         """Where the next checkpoint goes."""
         return self.paths[self.newest == self.paths[0]]
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write *checkpoint* to *path*, and share it."""
+        """Write *checkpoint* to *path*, and send it to the artifact root on S3."""
         try:
             write(checkpoint, Path(path), self.key)
-            self.newest = Path(path)
-            if self.share:
-                self.share(self.newest)
-        except Exception as error:  # a full disk, and whatever the store behind *share* raises
+        except (OSError, RuntimeError) as error:  # a full disk, for one
             log.warning("resume    no checkpoint after step %d: %s: %s", checkpoint["global_step"], type(error).__name__, error)
+            return
+        self.newest = Path(path)
+        try:
+            store.send(self.newest)
+        except StorageError as error:
+            log.warning("resume    the checkpoint after step %d is on this machine only: %s", checkpoint["global_step"], error)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """What is at *path*, verified, on CPU."""
         return read(Path(path), self.key)
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove the file at *path*."""
-        Path(path).unlink(missing_ok=True)
+        """Remove the file at *path*, on S3 too."""
+        store.remove(Path(path))
 
     def clear(self) -> None:
         """Remove both, and the folder if nothing else is in it and it is no mount."""

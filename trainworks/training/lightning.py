@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from trainworks.errors import Interrupted, TrainingError
 from trainworks.training import ranks, tracking
 from trainworks.training.checkpoints import Checkpoints, Files, Resumable
-from trainworks.training.ranks import ALONE, Rank, Share
+from trainworks.training.ranks import ALONE, Rank
 
 STATES = {"state_dict", "current_model_state"}
 """Where a checkpoint of Lightning has weights: the only ones, or the averaged and the current ones."""
@@ -167,9 +167,9 @@ class Plan(NamedTuple):
     knobs: Mapping[str, Any]
     metric: str
 
-    def files(self, share: Share | None) -> Files:
+    def files(self) -> Files:
         """The training's checkpoints."""
-        return Files(self.resume, self.key, share)
+        return Files(self.resume, self.key)
 
 
 def seed(number: int) -> None:
@@ -196,18 +196,19 @@ def train(parts: Parts, plan: Plan, files: Files, build: Callable[[Rank], Parts]
         TrainingError: a learner raised it, or a process was killed; the best weights so far stay in the checkpoint.
         Interrupted: SIGTERM came, and a checkpoint was written.
     """
+    files.bring()
     if plan.devices == 1:
         _run(parts, plan, files, ALONE)
         return
-    ranks.launch(plan.devices, _train_part, build, plan, scratch, scratch=scratch, share=files.share)
+    ranks.launch(plan.devices, _train_part, build, plan, scratch, scratch=scratch)
     parts.learner.best = load_file(scratch / "best.safetensors")
     parts.learner.history = json.loads((scratch / "history.json").read_text())
 
 
-def _train_part(rank: Rank, share: Share | None, build: Callable[[Rank], Parts], plan: Plan, scratch: Path) -> None:
+def _train_part(rank: Rank, build: Callable[[Rank], Parts], plan: Plan, scratch: Path) -> None:
     """What a rank does; the first one leaves what was reached in *scratch*."""
     parts = build(rank)
-    _run(parts, plan, plan.files(share), rank)
+    _run(parts, plan, plan.files(), rank)
     if rank.number == 0:
         save_file({name: value.contiguous() for name, value in parts.learner.best.items()}, scratch / "best.safetensors")
         (scratch / "history.json").write_text(json.dumps(parts.learner.history))

@@ -12,7 +12,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,15 +25,13 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from trainworks import errors
-from trainworks.errors import Interrupted, StorageError, TrainingError, TrainworksError
+from trainworks.errors import Interrupted, TrainingError, TrainworksError
 
 GRACE = 90
 """Seconds that ranks have to write a checkpoint after SIGTERM before they are killed; SageMaker waits 120."""
 
 LINGER = 2.0
 """Seconds for which a rank with an error that nobody raised on purpose stays, since a lost neighbour's looks the same."""
-
-Share = Callable[[Path], object]
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +102,11 @@ class _Gather(torch.autograd.Function):
         return ctx.rank.of * gradient_BD[ctx.rank.part(len(gradient_BD))], None
 
 
-def launch(of: int, work: Callable[..., None], *args: Any, scratch: Path, share: Share | None = None) -> None:
-    """Call ``work(rank, share, *args)`` in *of* new processes, and return when all have.
+def launch(of: int, work: Callable[..., None], *args: Any, scratch: Path) -> None:
+    """Call ``work(rank, *args)`` in *of* new processes, and return when all have.
 
-    *work* is a function of a module and *args* can be pickled; the ``share`` it gets calls *share* in this process. What
-    rank 0 logs is logged here. SIGTERM goes on to all ranks. Their files of errors go to the folder *scratch*.
+    *work* is a function of a module and *args* can be pickled. What rank 0 logs is logged here.
+    SIGTERM goes on to all ranks. Their files of errors go to the folder *scratch*.
 
     Raises:
         TrainworksError: what a rank raised, with its message; ``TrainingError`` for any other error, and for a rank that was killed.
@@ -132,11 +129,11 @@ def launch(of: int, work: Callable[..., None], *args: Any, scratch: Path, share:
         logs_specs=DefaultLogsSpecs(log_dir=str(scratch / "ranks")),
     )
     ours, theirs = multiprocessing.Pipe()
-    listener = threading.Thread(target=_listen, args=(ours, share), daemon=True)
+    listener = threading.Thread(target=_listen, args=(ours,), daemon=True)
     listener.start()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)}
     try:
-        elastic_launch(config, _run)(of, theirs, share is not None, work, *args)
+        elastic_launch(config, _run)(of, theirs, work, *args)
     except SignalException as stop:
         if stop.sigval != signal.SIGTERM:
             raise KeyboardInterrupt from stop
@@ -152,28 +149,14 @@ def launch(of: int, work: Callable[..., None], *args: Any, scratch: Path, share:
         listener.join(LINGER)
 
 
-def _listen(connection: Connection, share: Share | None) -> None:
-    """In the process that launched: log what rank 0 logs and share what it wants shared, until all ranks have ended."""
+def _listen(connection: Connection) -> None:
+    """In the process that launched: log what rank 0 logs, until all ranks have ended."""
     while True:
         try:
-            message = connection.recv()
-        except (EOFError, OSError):  # in the middle of a message, from a rank that was killed
+            record = connection.recv()
+        except (EOFError, OSError):  # in the middle of a record, from a rank that was killed
             return
-        if isinstance(message, logging.LogRecord):
-            logging.getLogger(message.name).handle(message)
-        elif share:
-            try:
-                share(message)
-                connection.send("")
-            except Exception as error:  # whatever the store behind it raises
-                connection.send(f"{type(error).__name__}: {error}")
-
-
-def _ask(connection: Connection, path: Path) -> None:
-    """In rank 0: have *path* shared by the process that launched."""
-    connection.send(path)
-    if answer := connection.recv():
-        raise StorageError(answer)
+        logging.getLogger(record.name).handle(record)
 
 
 class _SentRecords(QueueHandler):
@@ -183,7 +166,7 @@ class _SentRecords(QueueHandler):
         self.queue.send(record)  # type: ignore[attr-defined]
 
 
-def _run(of: int, connection: Connection, shares: bool, work: Callable[..., None], *args: Any) -> None:
+def _run(of: int, connection: Connection, work: Callable[..., None], *args: Any) -> None:
     """What a new process does."""
     rank = Rank(int(os.environ["RANK"]), of)
     logger = logging.getLogger("trainworks")
@@ -197,7 +180,7 @@ def _run(of: int, connection: Connection, shares: bool, work: Callable[..., None
         torch.set_num_threads(max(1, torch.get_num_threads() // of))
         dist.init_process_group("gloo")
     try:
-        work(rank, partial(_ask, connection) if shares else None, *args)
+        work(rank, *args)
     except TrainworksError:
         raise
     except Exception:

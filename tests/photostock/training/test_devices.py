@@ -60,7 +60,7 @@ def history(folder):
 
 def test_two_ranks_have_the_loss_and_gradients_of_one_with_the_joined_batch(tmp_path):
     """Of every term, with captions that stand in both parts: equal to a few roundings of float32, on both ranks."""
-    toy_steps.steps(ranks.ALONE, None, tmp_path)
+    toy_steps.steps(ranks.ALONE, tmp_path)
     ranks.launch(2, toy_steps.steps, tmp_path, scratch=tmp_path)
     for number, loss in enumerate(toy_steps.LOSSES):
         alone, *both = (load_file(tmp_path / f"{number} {name}") for name in ("0 of 1", "0 of 2", "1 of 2"))

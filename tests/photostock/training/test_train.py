@@ -1,7 +1,6 @@
 """Fine-tuning learns, repeats itself bit for bit, freezes what it should and refuses what cannot work."""
 
 import json
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -206,13 +205,13 @@ def test_what_would_train_nothing_is_refused(run):
 
 
 def test_curves_and_checkpoints_lie_in_the_artifact_root(tmp_path, monkeypatch):
-    """Each checkpoint also goes where the attempt keeps it; the report learns on which machine it ran."""
+    """Whoever trains the same finds them there; the report learns on which machine it ran."""
     monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path))
     seen = []
     monkeypatch.setattr(train, "finetune", lambda *inputs: seen.append(inputs[4:]))
-    train.finetune_here(tmp_path, tmp_path, [], TrainConfig(), tmp_path, lambda folder: nullcontext(f"shares {folder.name}"))
-    ((logs, out, resume, share),) = seen
+    train.finetune_here(tmp_path, tmp_path, [], TrainConfig(), tmp_path)
+    ((logs, out, resume),) = seen
     assert logs.parent == tmp_path / "tensorboard" and out == tmp_path
-    assert resume == tmp_path / "resume" and share == "shares resume"
+    assert resume == tmp_path / "resume"
     gpus = min(1, torch.cuda.device_count())
     assert store.notes(tmp_path) == {"machine": "gpu" if gpus else "cpu", "machines": 1}

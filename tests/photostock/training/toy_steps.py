@@ -34,7 +34,7 @@ def part_of(rank, with_tags):
     return Batch(image[rank.part(8)], text[rank.part(8)], torch.tensor(CAPTIONS), Tags(tags[own], has) if with_tags else None)
 
 
-def steps(rank, share, folder):
+def steps(rank, folder):
     """Write the loss and all gradients of one step on each of ``LOSSES`` to *folder*."""
     warnings.filterwarnings("ignore")
     model = load("lite0-minilm", "random", 32, seed=1)

@@ -63,14 +63,22 @@ def prepare_to_die(what, occurrence):
             fsync(descriptor)
 
         os.fsync = die_or_sync
-    return (lambda path: die()) if what == "saved" else None
+    if what == "saved":
+        save = checkpoints.Files.save_checkpoint
+
+        def save_and_die(*args, **kwargs):
+            save(*args, **kwargs)
+            die()
+
+        checkpoints.Files.save_checkpoint = save_and_die
 
 
 def run(inputs, knobs, out, resume, die):
     """One fine-tuning; the exit status."""
     if die and die[0] != "term":
         checkpoints.EVERY = 0.0  # after every step
-    share = prepare_to_die(*die) if die else None
+    if die:
+        prepare_to_die(*die)
     steps = []
     after_every_step(lambda: steps.append(time.monotonic()))
     Path(out).mkdir(parents=True, exist_ok=True)
@@ -78,7 +86,7 @@ def run(inputs, knobs, out, resume, die):
         knobs["precision"] = Precision(knobs["precision"])
     folders = Path(inputs["untouched"]), Path(inputs["dataset"]), [Path(shard) for shard in inputs["shards"]]
     try:
-        train.finetune(*folders, TrainConfig(**knobs), Path(out) / "logs", Path(out), Path(resume), share)
+        train.finetune(*folders, TrainConfig(**knobs), Path(out) / "logs", Path(out), Path(resume))
     except Interrupted:
         (Path(out) / "seconds").write_text(str(time.monotonic() - steps[-1]))
         return 128 + signal.SIGTERM

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -25,11 +24,9 @@ from trainworks.photostock.training.inputs import Inputs
 from trainworks.photostock.training.knobs import Precision, TrainConfig
 from trainworks.storage import manifest, store
 from trainworks.training import lightning, tracking
-from trainworks.training.ranks import ALONE, Rank, Share
+from trainworks.training.ranks import ALONE, Rank
 
 LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {Precision.FP32: "32-true", Precision.BF16: "bf16-mixed"}
-
-Attempt = AbstractContextManager[Share | None]
 
 
 def finetune(
@@ -40,7 +37,6 @@ def finetune(
     logs: Path,
     out: Path,
     resume: Path,
-    share: Share | None = None,
 ) -> None:
     """Fine-tune the checkpoint *untouched* and write the best one to *out*, with its history, parameter groups and samples.
 
@@ -49,9 +45,9 @@ def finetune(
     On CPU, the same inputs, seed, thread count and package versions give the same weights, bit for bit.
     TensorBoard's curves, samples and knobs go to *logs*.
 
-    Checkpoints go to the folder *resume*, each also to *share* if given. What is killed and run again with the same *resume*
-    goes on from the last whole one, if inputs, knobs, code and packages are the same, to the same weights, bit for bit. At the
-    end they are removed; several trainings may use one folder.
+    Checkpoints go to the folder *resume*, and from there to the artifact root on S3 if it lies below. What is killed and run again
+    with the same *resume* goes on from the last whole one, if inputs, knobs, code and packages are the same, to the same weights, bit
+    for bit. At the end they are removed; several trainings may use one folder.
 
     With ``devices`` above 1, pictures and kept features are made here, once, and as many processes train on them, each with its
     part of every batch. The weights are then those of one device but for rounding, and for dropout, which they draw each for itself.
@@ -70,7 +66,7 @@ def finetune(
         inputs, tuner = _start(*folders)
         samples.write(inputs.samples(), out)
         start = {name: value.clone() for name, value in tuner.state_dict().items()}
-        files = plan.files(share)
+        files = plan.files()
         lightning.train(_parts(inputs, tuner), plan, files, partial(_parts_of_rank, *folders), Path(scratch))
         history = tuner.marked_history()
         chosen = {**start, **tuner.best}
@@ -84,16 +80,10 @@ def finetune(
     files.clear()
 
 
-def finetune_here(
-    untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, out: Path, attempt: Callable[[Path], Attempt]
-) -> None:
-    """`finetune` with its curves and checkpoints in the artifact root; what it ran on is noted in *out*, for the report.
-
-    *attempt* is given the folder of checkpoints, and gives what each of them is shared by, for as long as training takes.
-    """
+def finetune_here(untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, out: Path) -> None:
+    """`finetune` with its curves and checkpoints in the artifact root; what it ran on is noted in *out*, for the report."""
     logs, resume = store.root() / "tensorboard" / f"{datetime.now():%Y%m%d-%H%M%S}", store.root() / "resume"
-    with attempt(resume) as share:
-        finetune(untouched, dataset, shards, config, logs, out, resume, share)
+    finetune(untouched, dataset, shards, config, logs, out, resume)
     store.share(logs)
     gpus = min(config.devices, torch.cuda.device_count())
     store.note(out, machine="gpu" if gpus else "cpu", machines=max(gpus, 1))
