@@ -4,6 +4,7 @@ What differs between clusters comes from the environment of ``pyflyte register``
 
 =========================== ==========================================================================================
 ``TRAINWORKS_SIZE``         ``laptop``, ``standard`` (the default) or ``large``: what stages request
+``TRAINWORKS_DATA``         ``s3://bucket/prefix``, which holds what experiments name as a folder below ``data``
 ``TRAINWORKS_ACCELERATOR``  the kind of GPU, such as ``L4``; any if not set
 ``TRAINWORKS_GPUS``         how many of them fine-tuning gets
 ``TRAINWORKS_NOTIFY``       e-mail addresses with commas between them that hear of a scheduled run that fails; nobody if not set
@@ -12,11 +13,14 @@ What differs between clusters comes from the environment of ``pyflyte register``
 
 import os
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
 
 from flytekit import PodTemplate, Resources
 from flytekit.extras import accelerators
 from flytekit.extras.accelerators import GPUAccelerator
+
+from trainworks.storage import s3
 
 CPU = "{{.image.cpu.fqn}}:{{.image.cpu.version}}"
 GPU = "{{.image.gpu.fqn}}:{{.image.gpu.version}}"
@@ -32,6 +36,9 @@ SIZES = {
 
 ARTIFACTS = "/srv/trainworks/artifacts"
 """Where a task's logs are while it runs: the folder ``artifacts`` of both images' working directory."""
+
+DATA = "data"
+"""The folder of this repository below which experiments look for data."""
 
 USER = 1000
 """The user of both images."""
@@ -97,6 +104,22 @@ def registered_with() -> dict[str, str]:
 def recipients() -> list[str]:
     """E-mail addresses that hear of a scheduled run that fails; none unless they were stated."""
     return [address.strip() for address in os.environ.get("TRAINWORKS_NOTIFY", "").split(",") if address.strip()]
+
+
+def data(folder: str) -> str:
+    """Where a cluster finds the local *folder* of an experiment: ``data/x`` is ``x`` below ``TRAINWORKS_DATA``.
+
+    Raises:
+        LookupError: it finds it nowhere.
+        ValueError: ``TRAINWORKS_DATA`` is no place on S3.
+    """
+    place = os.environ.get("TRAINWORKS_DATA", "")
+    if place and not s3.is_uri(place):
+        raise ValueError(f"TRAINWORKS_DATA = {place!r}: expected {s3.SCHEME}bucket/prefix")
+    parts = PurePosixPath(folder).parts
+    if not place or parts[0] != DATA:
+        raise LookupError(folder)
+    return "/".join([place.rstrip("/"), *parts[1:]])
 
 
 def use_credentials_of_flyte() -> None:

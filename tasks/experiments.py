@@ -4,10 +4,17 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import rich_click as click
 import yaml
 from flytekit import LaunchPlan
 from flytekit.core.interface import Interface
 from flytekit.core.workflow import WorkflowBase
+
+from tasks.deployment import DATA, data
+from trainworks.storage import s3
+
+SAMPLE = "sample"
+"""The source that every pipeline has within."""
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
@@ -29,14 +36,36 @@ def names(pipeline: str) -> list[str]:
     return sorted(path.stem for path in (EXPERIMENTS / pipeline).glob("*.yaml"))
 
 
-def plan(workflow: WorkflowBase, name: str, fixed: tuple[str, ...] = (), **more: Any) -> Plan:
+def plan(workflow: WorkflowBase, name: str, fixed: tuple[str, ...] = (), **more: Any) -> Plan | None:
     """The launch plan *name* of the experiment of that name: its inputs, open to change at launch but for the *fixed* ones.
 
-    Plan ``pipeline.smoke`` is of ``experiments/pipeline/smoke.yaml``.
+    Plan ``pipeline.smoke`` is of ``experiments/pipeline/smoke.yaml``. What is registered can run: without its data there is no plan,
+    and `name_left_out` names it.
     """
     defaults = inputs(workflow, name.replace(".", "/"))
+    source = defaults["source"]
+    if source != SAMPLE and not s3.is_uri(source):
+        try:
+            defaults["source"] = data(source)
+        except LookupError:
+            _left_out.append(name)
+            return None
     fixed_inputs = {knob: defaults.pop(knob) for knob in fixed}
     return Plan.create(name, workflow, defaults, fixed_inputs, **more)
+
+
+def name_left_out() -> None:
+    """Say on the terminal which plans there are not, and what to do."""
+    if _left_out:
+        click.echo(
+            f"launch plans left out, since no cluster finds their data: {', '.join(_left_out)}. "
+            f"Set TRAINWORKS_DATA={s3.SCHEME}bucket/prefix, which holds what is below {DATA}/ here",
+            err=True,
+        )
+        _left_out.clear()
+
+
+_left_out: list[str] = []
 
 
 def inputs(workflow: WorkflowBase, experiment: str) -> dict[str, Any]:

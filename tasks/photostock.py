@@ -10,7 +10,7 @@ from flytekit.types.directory import FlyteDirectory
 
 from tasks.attempts import on_cluster
 from tasks.deployment import GPU, LARGE, MEDIUM, SMALL, GpuPod, accelerated, accelerator, gpus, registered_with
-from tasks.stage import Artifact, check_lasting, path, paths, stage, step
+from tasks.stage import Artifact, lasting, path, paths, stage, step
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.training.knobs import TrainConfig
@@ -55,8 +55,7 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
         )
     store.check()
     catalogue.check(source)
-    check_lasting("release_to", release_to)
-    releases.check_target(release_to)
+    releases.check_target(lasting("release_to", release_to))
     if train_on is TrainOn.SAGEMAKER:
         sagemaker.Deployment.from_environment()
     return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), train_on.value)
@@ -167,7 +166,7 @@ def last_release(encoders: Artifact, release_to: str) -> str:
     from trainworks.photostock.facts import MODEL
     from trainworks.release.predecessor import predecessor
 
-    return predecessor(release_to, path(encoders), MODEL)
+    return predecessor(lasting("release_to", release_to), path(encoders), MODEL)
 
 
 @stage("photostock.evaluation.evaluate", LARGE)
@@ -246,6 +245,6 @@ def release(bundle: Artifact, release_to: str) -> Delivered:
     """
     from trainworks.release.releases import release
 
-    released = release(path(bundle), release_to)
+    released = release(path(bundle), lasting("release_to", release_to))
     Deck("PhotoStock", (path(bundle) / "report.html").read_text())
     return Delivered(released.uri, f"{released.uri}/report.html", released.moved, released.why)

@@ -57,16 +57,20 @@ def paths(folders: list[FlyteDirectory], whole: bool = True) -> list[Path]:
     return [path(folder, whole) for folder in folders]
 
 
-def check_lasting(name: str, place: str) -> None:
-    """Refuse, on a cluster, a local *place* for what must outlive the pod.
+def lasting(name: str, place: str) -> str:
+    """*place*, as it outlives a pod: on a cluster, a folder below ``artifacts`` is the one of that name in the artifact root on S3.
 
     Raises:
-        ValueError: with the input's *name*, and what to give instead.
+        ValueError: a folder of the pod; with the input's *name*, and what to give instead.
     """
-    if on_cluster() and not s3.is_uri(place):
+    if not on_cluster() or s3.is_uri(place):
+        return place
+    place_on_s3 = store.address(Path(place).absolute())
+    if not s3.is_uri(place_on_s3):
         raise ValueError(
             f"{name} = {place!r}: a folder of the pod, which would be lost with it; on a cluster give {s3.SCHEME}bucket/prefix"
         )
+    return place_on_s3
 
 
 def step(requests: Resources = SMALL, image: str = CPU, retries: int = 2, timeout: timedelta = HOURS, **more: Any) -> Callable:
@@ -93,7 +97,9 @@ def step(requests: Resources = SMALL, image: str = CPU, retries: int = 2, timeou
     return wrap
 
 
-def stage(code: str, requests: Resources, many: bool = False, name: str = "", serialize: bool = False, **more: Any) -> Callable[[Callable], Any]:
+def stage(
+    code: str, requests: Resources, many: bool = False, name: str = "", serialize: bool = False, **more: Any
+) -> Callable[[Callable], Any]:
     """Make a cached `step` of a function that fills a folder ``out`` from its other inputs.
 
     The output is remembered under the task's name, its inputs' content and the code of *code*, the

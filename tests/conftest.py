@@ -18,6 +18,9 @@ from trainworks.storage import manifest
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
+# As who registers has it: without, launch plans whose data no cluster finds are left out.
+os.environ["TRAINWORKS_DATA"] = "s3://bucket/data"
+
 COLOURS = ("red", "green", "blue", "orange", "purple", "black", "yellow", "grey")
 SHAPES = ("ellipse", "rectangle", "triangle")
 

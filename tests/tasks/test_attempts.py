@@ -7,7 +7,7 @@ from flytekit.core.context_manager import ExecutionState
 from flytekit.exceptions.user import FlyteRecoverableException, FlyteUserRuntimeException
 
 from tasks.attempts import Refused, flyte_errors, on_cluster
-from tasks.stage import check_lasting
+from tasks.stage import lasting
 from trainworks.errors import Interrupted, StorageError, StorageUnreachable
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # flytekit's own
@@ -63,13 +63,23 @@ def test_here_the_error_itself_is_shown():
         fails(StorageUnreachable("S3 is down"))()
 
 
-def test_a_release_into_the_pod_is_refused(cluster):
-    """Its folder would be gone with it; on S3, or on one's own machine, a release lasts."""
-    check_lasting("release_to", "s3://bucket/release")
-    with pytest.raises(ValueError, match=r"release_to = 'artifacts/photostock'.* lost with it; on a cluster give s3://bucket/prefix"):
-        check_lasting("release_to", "artifacts/photostock")
+def test_a_release_into_the_pod_is_refused(cluster, monkeypatch):
+    """Its folder would be gone with it; on S3 a release lasts."""
+    assert lasting("release_to", "s3://bucket/release") == "s3://bucket/release"
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", "s3://bucket/artifacts")
+    with pytest.raises(ValueError, match=r"release_to = 'released'.* lost with it; on a cluster give s3://bucket/prefix"):
+        lasting("release_to", "released")
+    monkeypatch.delenv("TRAINWORKS_ARTIFACTS")
+    with pytest.raises(ValueError, match="release_to = 'artifacts/photostock'"):
+        lasting("release_to", "artifacts/photostock")
 
 
-def test_a_release_into_a_folder_here_is_not():
+def test_a_release_below_the_artifact_root_is_on_s3_where_that_is(cluster, monkeypatch):
+    """So the default lasts on a cluster too."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", "s3://bucket/root")
+    assert lasting("release_to", "artifacts/photostock") == "s3://bucket/root/photostock"
+
+
+def test_a_release_into_a_folder_here_stays_there():
     """That is the default."""
-    check_lasting("release_to", "artifacts/photostock")
+    assert lasting("release_to", "artifacts/photostock") == "artifacts/photostock"

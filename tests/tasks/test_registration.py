@@ -217,10 +217,36 @@ def test_every_experiment_has_a_launch_plan_that_says_the_same(name):
     plan = PLANS[f"photostock.{name}"]
     defaults = {knob: parameter.default for knob, parameter in plan.parameters.parameters.items()}
     starts_with = values(LiteralMap(defaults)) | values(plan.fixed_inputs)
+    starts_with["source"] = starts_with["source"].replace("s3://bucket/data", "data")
     expected = {
         knob: getattr(default, "value", default) for knob, (_, default) in plan.workflow.python_interface.inputs_with_defaults.items()
     }
     assert starts_with == expected | EXPERIMENTS[name]
+
+
+def test_a_plan_whose_data_no_cluster_finds_is_left_out_by_name():
+    """Without ``TRAINWORKS_DATA`` the sample's alone can run; and the schedule is not there to be armed."""
+    code = "from workflows import launch_plans; print(launch_plans.smoke.name, launch_plans.nightly, launch_plans.published)"
+    environment = {name: value for name, value in os.environ.items() if name != "TRAINWORKS_DATA"}
+    listed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert listed.stdout == "photostock.smoke None []\n"
+    assert set(re.findall(r"photostock\.[\w-]+", listed.stderr)) == PLANS.keys() - {"photostock.smoke"}
+    assert "Set TRAINWORKS_DATA=s3://bucket/prefix" in listed.stderr
+
+
+@pytest.mark.parametrize("folder", ["/srv/pictures", "pictures"])
+def test_what_does_not_lie_below_data_is_not_on_a_cluster(folder):
+    """Wherever the data lies; and that must be on S3."""
+    with pytest.raises(LookupError):
+        deployment.data(folder)
+
+
+def test_data_lies_on_s3(monkeypatch):
+    """A typo is refused when registering."""
+    assert deployment.data("data/openclipart") == "s3://bucket/data/openclipart"
+    monkeypatch.setenv("TRAINWORKS_DATA", "/mnt/data")
+    with pytest.raises(ValueError, match="TRAINWORKS_DATA = '/mnt/data': expected s3://bucket/prefix"):
+        deployment.data("data/openclipart")
 
 
 def test_only_nightly_is_scheduled():
