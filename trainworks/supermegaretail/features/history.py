@@ -7,7 +7,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from trainworks.grammar import Call
-from trainworks.supermegaretail.features.languages import QUANTILES, column
+from trainworks.supermegaretail.features.languages import column
+from trainworks.supermegaretail.quantiles import QUANTILES
 
 LONG_AGO = 104
 """Periods after which since_sale and age count no further."""

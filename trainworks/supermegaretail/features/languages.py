@@ -8,8 +8,6 @@ from trainworks.grammar import Call, calls, pairs, require, tagged
 LONGEST = 1100
 """The most periods that a feature looks back: three years of days."""
 
-QUANTILES = (0.015, 0.25, 0.5, 0.75, 0.95, 0.99)
-
 WINDOWS = {
     **{"lag": 1, "mean": 1, "std": 2, "sold": 1, "trend": 3, "quantile": 2, "peers": 1},
     **{"base_lag": 1, "base_mean": 1, "season": 2, "past": 1},
