@@ -75,8 +75,9 @@ def check_parity(
     absolute: float,
     relative: float = 0.0,
     lengths: np.ndarray | None = None,
+    batches: Sequence[int] = PARITY_BATCHES,
 ) -> dict:
-    """Compare what the graph in *path* gives for *inputs*, by name (n, …), with *expected*, by name (n, …), in batches of several sizes.
+    """Compare what the graph in *path* gives for *inputs*, by name (n, …), with *expected*, by name (n, …), in *batches* of several sizes.
 
     A value may differ by *absolute* and, beside that, by *relative* of what is expected. *lengths* (n,) are the columns of every
     row that are read, in all inputs: each batch is then cut to the longest of its own, as serving cuts it. The graph runs in a
@@ -88,7 +89,7 @@ def check_parity(
     Raises:
         ParityError: a value differs by more than that, an output has another shape, or the runtime died.
     """
-    answers = _answers(path, inputs, list(expected), lengths)
+    answers = _answers(path, inputs, list(expected), lengths, batches)
     largest = []
     for output, right in expected.items():
         if answers[output].shape[1:] != right.shape:
@@ -96,16 +97,18 @@ def check_parity(
         difference, allowed = np.abs(answers[output] - right), absolute + relative * np.abs(right)
         worst = np.unravel_index((difference - allowed).argmax(), difference.shape)  # of numbers and NaN, argmax is the NaN
         if not difference[worst] <= allowed[worst[1:]]:
-            by_batch = {size: float(each.max()) for size, each in zip(PARITY_BATCHES, difference, strict=True)}
+            by_batch = {size: float(each.max()) for size, each in zip(batches, difference, strict=True)}
             raise ParityError(
                 f"{path.name}: {output} differs from its model by {difference[worst]:.2e}, allowed {allowed[worst[1:]]:.2g}; "
                 f"largest difference by batch size {by_batch}"
             )
         largest.append(float(difference.max()))
-    return {"max_abs": max(largest), "batches": list(PARITY_BATCHES), "tolerance": absolute, "relative_tolerance": relative}
+    return {"max_abs": max(largest), "batches": list(batches), "tolerance": absolute, "relative_tolerance": relative}
 
 
-def _answers(path: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], lengths: np.ndarray | None) -> dict[str, np.ndarray]:
+def _answers(
+    path: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str], lengths: np.ndarray | None, batches: Sequence[int]
+) -> dict[str, np.ndarray]:
     """Each of *outputs* (batch sizes, n, …): what the graph gives for *inputs* in a child process."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -113,6 +116,7 @@ def _answers(path: Path, inputs: Mapping[str, np.ndarray], outputs: Sequence[str
             np.save(folder / f"input-{name}.npy", values)
         if lengths is not None:
             np.save(folder / "lengths.npy", lengths)
+        np.save(folder / "batches.npy", np.array(batches))
         child = subprocess.run(
             [sys.executable, "-m", "trainworks.onnx", path, folder, *outputs], capture_output=True, text=True, check=False
         )
@@ -130,7 +134,7 @@ def _run(path: str, folder: Path, outputs: Sequence[str]) -> None:
     lengths = np.load(folder / "lengths.npy") if (folder / "lengths.npy").exists() else None
     count = len(next(iter(inputs.values())))
     answers: list[list[np.ndarray]] = []
-    for size in PARITY_BATCHES:
+    for size in np.load(folder / "batches.npy").tolist():
         batches = [slice(start, start + size) for start in range(0, count, size)]
         parts = [session.run(outputs, _batch(inputs, rows, lengths)) for rows in batches]
         answers.append([np.concatenate(part) for part in zip(*parts, strict=True)])

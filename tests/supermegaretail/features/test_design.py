@@ -149,12 +149,21 @@ def test_a_plan_that_ends_is_refused_or_falls_back_as_declared(panel):
 
 def test_a_base_is_what_would_have_been_sold_without_promotion(panel, recipe):
     """Demand over the effect that the recipe has learned."""
-    lifted = replace(recipe, features="ewm(0.2) + base_ewm(0.2)", lift={"promotion.display": np.log(2.0)})
+    lifted = replace(recipe, features="ewm(0.2) + base_ewm(0.2)", lift={"promotion.display": [np.log(2.0)] * 18})
     doubled = np.where(panel.covariates["promotion.display"][:, : panel.known] > 0, 2.0, 1.0)
     flat = replace(panel, demand=np.where(np.isnan(panel.demand), np.nan, 10.0 * doubled))
     made = design(flat, [79], [1], replace(lifted, columns=("scale", "ewm(0.2)", "base_ewm(0.2)")))
     assert np.allclose(made.column("base_ewm(0.2)"), 10.0, rtol=1e-6)
     assert (made.column("ewm(0.2)")[:-1] > 10.1).any()
+
+
+def test_the_lift_of_a_target_is_the_sum_of_its_effects(panel, recipe):
+    """Each by the code of the series, and that of 0 for a series that training did not see."""
+    effects = [0.1, *np.linspace(0.2, 1.0, 17)]
+    made = design(panel, [79], [1], recipe.lifted({"promotion.display": effects}))
+    by_code = np.array(effects)[made.column("series").astype(int)]
+    assert np.allclose(made.column("lift"), by_code * made.column("promotion.display"))
+    assert (made.column("series") == 0).any()
 
 
 def test_unknown_levels_have_code_0(panel, recipe):
@@ -189,7 +198,7 @@ def test_nothing_after_the_origin_reaches_a_row(seed, origin, appended):
     """Scrambled and longer sales, states and past covariates after the origin leave every bit as it was; so do plans beyond the target."""
     panel = draw_panel()
     recipe = learn(panel, FEATURES, COVARIATES, 4)
-    recipe = replace(recipe, lift={"promotion.display": 0.7, "price": -1.8})
+    recipe = recipe.lifted({"promotion.display": [0.7] * 18, "price": [-1.8] * 18})
     before = design(panel, [origin], HORIZON, recipe)
     after = design(scrambled(panel, origin, appended, seed), [origin], HORIZON, recipe)
     assert np.array_equal(before.values, after.values)

@@ -15,9 +15,12 @@ from trainworks.supermegaretail.features import history
 from trainworks.supermegaretail.features.known import Known
 from trainworks.supermegaretail.features.languages import covariates
 from trainworks.supermegaretail.features.past import Past
-from trainworks.supermegaretail.features.recipe import SERIES, Recipe, codes, series_names
+from trainworks.supermegaretail.features.recipe import LIFT, SERIES, Recipe, codes, series_names
 from trainworks.supermegaretail.panel.grain import start_after
 from trainworks.supermegaretail.panel.panel import Panel
+
+MOST_LIFT = 3.0
+"""Promotions and prices multiply demand by at most e to this, and divide it by no more."""
 
 ROWS = 2**14
 """About how many rows are filled at once, so that they stay in the processor's cache."""
@@ -71,6 +74,8 @@ def design(panel: Panel, origins: Sequence[int], steps: Sequence[int], recipe: R
     by_column |= _calendar(panel, at, ahead)
     by_column |= _covariates(at, ahead, recipe, known)
     by_column |= _statics(panel, recipe)
+    if LIFT in recipe.columns:
+        by_column[LIFT] = np.clip(_sum_of_effects(panel, recipe, by_column), -MOST_LIFT, MOST_LIFT)
     targets = at[:, None] + ahead
     target = np.where(targets < panel.known, panel.demand[:, np.minimum(targets, panel.known - 1)], np.nan)
     sells = np.where(targets < panel.sells.shape[1], panel.sells[:, np.minimum(targets, panel.sells.shape[1] - 1)], True)
@@ -108,7 +113,10 @@ def _blocks(shape: tuple[int, int, int]) -> Iterator[slice]:
 def _history(panel: Panel, origins: np.ndarray, steps: np.ndarray, recipe: Recipe, known: Known) -> dict[str, np.ndarray]:
     """Columns of what was sold, (S, O, 1) or (S, O, H)."""
     sold = Past(panel, panel.demand, origins)
-    base = Past(panel, panel.demand * np.exp(-_lift(recipe, known)), origins) if recipe.lift else sold
+    base = sold
+    if recipe.lift:
+        lift = _sum_of_effects(panel, recipe, {name: known.in_history(name) for name in recipe.lift})
+        base = Past(panel, panel.demand * np.exp(-np.clip(lift, -MOST_LIFT, MOST_LIFT)), origins)
     columns = {"scale": sold.scale()[:, :, None]}
     for call in recipe.calls():
         past = base if call.name.startswith("base_") else sold
@@ -124,9 +132,11 @@ def _history(panel: Panel, origins: np.ndarray, steps: np.ndarray, recipe: Recip
     return columns
 
 
-def _lift(recipe: Recipe, known: Known) -> np.ndarray:
-    """Log of the effect that promotions and price had on each period with sales, (S, known)."""
-    return sum((change * known.in_history(name) for name, change in recipe.lift.items()), start=np.zeros(()))
+def _sum_of_effects(panel: Panel, recipe: Recipe, columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Log of the effect that *columns* (S, …) of promotions and prices have on demand."""
+    code = codes(series_names(panel), recipe.levels[SERIES])
+    shape = (-1, *[1] * (next(iter(columns.values())).ndim - 1))
+    return sum((np.array(effect)[code].reshape(shape) * columns[name] for name, effect in recipe.lift.items()), start=np.zeros(()))
 
 
 def _calendar(panel: Panel, origins: np.ndarray, steps: np.ndarray) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SEASON = {"day": 7, "week": 52, "month": 12}
 YEAR = {"day": 365, "week": 52, "month": 12}
 SERIES = "series"
+LIFT = "lift"
 BETWEEN_KEYS = "\x1f"
 
 NEVER_EMPTY = ("step", "scale")
@@ -39,7 +40,8 @@ class Recipe:
         fill: covariate column → the value where none is known
         numbers: numeric attribute → the value where none is known
         center, spread: by column, what brings it to mean 0 and deviation 1; empty if no model asks for it
-        lift: covariate column → change of log demand when it grows by 1, which base_ewm, base_mean and base_lag take away
+        lift: covariate column → change of log demand when it grows by 1, by code of the series; ``lift`` is their sum at the target,
+            which base_ewm, base_mean and base_lag take away of the past
     """
 
     features: str
@@ -53,7 +55,7 @@ class Recipe:
     numbers: dict[str, float]
     center: tuple[float, ...] = ()
     spread: tuple[float, ...] = ()
-    lift: dict[str, float] = field(default_factory=dict)
+    lift: dict[str, list[float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """What ``json.dumps`` takes, and :meth:`from_json` takes back."""
@@ -70,6 +72,10 @@ class Recipe:
         spread = design.values.std(axis=0, dtype=np.float64)
         center = design.values.mean(axis=0, dtype=np.float64)
         return replace(self, center=tuple(center.tolist()), spread=tuple(np.where(spread > 1e-9, spread, 1.0).tolist()))
+
+    def lifted(self, lift: dict[str, list[float]]) -> "Recipe":
+        """The recipe that takes *lift*, if there is any, out of the past, and has it at the target as a column of its own."""
+        return replace(self, lift=lift, columns=(*self.columns, LIFT)) if lift else self
 
     def calls(self) -> list[Call]:
         """The features, ``season`` with the season of the period."""

@@ -1,0 +1,52 @@
+"""The little language ``models``."""
+
+import pytest
+
+from trainworks.errors import LanguageError
+from trainworks.supermegaretail.models.knobs import ModelConfig
+from trainworks.supermegaretail.models.language import FAMILIES, family, models
+
+
+def test_models_have_names_numbers_and_members():
+    """An average is of models of the sum, by their families."""
+    smoothing, average, chosen = models("moving_average(8) + average(moving_average, boosting) + boosting")[:3]
+    assert (smoothing.name, smoothing.args, smoothing.members) == ("moving_average(8)", (8,), ())
+    assert average.members == ("moving_average(8)", "boosting")
+    assert chosen.name == "boosting"
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "says"),
+    [
+        ("boosting + bosting", 11, "did you mean 'boosting'"),
+        ("naive + average(naive, lift_smoothing)", 23, "expected one of naive"),
+        ("naive + average(naive)", 8, "two models or more"),
+        ("naive + boosting + average(naive, boosting, naive)", 27, "a second time"),
+        ("naive + naive", 8, "a second time"),
+        ("naive(3)", 0, "without numbers"),
+        ("empirical(0)", 0, "numbers above 0"),
+        ("moving_average(yes)", 0, "numbers above 0"),
+        ("naive boosting", 6, "expected '+'"),
+        ("", 0, "expected"),
+    ],
+)
+def test_a_mistake_is_named_with_its_position(text, position, says):
+    """And with what is allowed."""
+    with pytest.raises(LanguageError) as error:
+        models(text)
+    assert error.value.position == position
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_every_family_says_which_columns_it_needs(name):
+    """In the language of features."""
+    from trainworks.supermegaretail.features.languages import features
+
+    assert features(family(name)().features)
+
+
+def test_a_baseline_is_asked_for():
+    """A release must be better than one."""
+    with pytest.raises(ValueError, match=r"model\.models = 'boosting': needs a baseline"):
+        ModelConfig(models="boosting")

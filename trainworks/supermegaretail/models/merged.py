@@ -1,0 +1,33 @@
+"""The average of fitted models, and the one graph of whatever ships."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+
+from trainworks.supermegaretail.models.graphs import Graph
+from trainworks.supermegaretail.models.protocol import Fitted
+
+
+class Mean:
+    """The mean of the means of fitted *members*."""
+
+    def __init__(self, members: Sequence[Fitted]):
+        self._members = list(members)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """See `Fitted`."""
+        return np.mean([member.mean(values) for member in self._members], axis=0)
+
+    def draw(self, graph: Graph) -> str:
+        """See `Fitted`."""
+        return graph.op("Mean", *(member.draw(graph) for member in self._members))
+
+
+def graph_of(fitted: Fitted, columns: Sequence[str]) -> onnx.ModelProto:
+    """The graph from ``features`` (N, F), whose columns are *columns*, to ``mean``, and to ``quantiles`` if the model gives its own."""
+    graph = Graph(columns)
+    outputs = {"mean": fitted.draw(graph)}
+    if hasattr(fitted, "draw_quantiles"):
+        outputs["quantiles"] = fitted.draw_quantiles(graph)
+    return graph.model(outputs)
