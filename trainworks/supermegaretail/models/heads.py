@@ -132,7 +132,8 @@ class _Residuals:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Any:
         """The head of :meth:`to_json`."""
-        return cls(*(np.array(content[name], np.float64) for name in ("spread", "mean", "table")), whole=content["whole"])
+        spread, mean, table = (np.array(content[name], np.float64) for name in ("spread", "mean", "table"))
+        return cls(spread, mean, table, content["whole"])
 
     @staticmethod
     def _spread(mean: np.ndarray, sold: np.ndarray, series: np.ndarray, count: int) -> np.ndarray:
