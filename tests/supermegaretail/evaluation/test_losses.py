@@ -66,7 +66,7 @@ def test_the_interval_of_a_quotient_is_that_of_drawing_series_anew():
     sums, rows = np.bincount(series, values), np.bincount(series)
     draws = [rng.integers(0, 60, 60) for _ in range(4000)]
     plain = np.percentile([sums[drawn].sum() / rows[drawn].sum() for drawn in draws], [2.5, 97.5])
-    value, [ends] = losses.quotient(values[:, None], np.ones(len(values)), series)
+    value, [ends] = losses.quotient(values[:, None], np.ones((len(values), 1)), series)
     assert value[0] == pytest.approx(values.mean())
     assert ends == pytest.approx(plain, rel=0.05)
 
@@ -155,5 +155,5 @@ def test_steps_count_from_the_origin():
 def test_costs_by_level_are_least_at_the_level_that_they_imply():
     """The curve over the order quantile of a right forecast has its lowest point there, about."""
     actual, right = sold(4000)
-    levels = np.array([0.25, 0.5, 0.75, 0.95])
+    levels = [0.25, 0.5, 0.75, 0.95]
     assert int(np.argmin(losses.costs_by_level(of(table(actual, right)), COSTS, levels))) == 2

@@ -4,7 +4,7 @@ Weeks of one series are alike, so it is series that the bootstrap draws. A loss 
 differ from series to series: a series' part in such a quotient R is R + (sum − R · rows) / mean rows, to first order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,18 +50,19 @@ def pinball(actual_N: np.ndarray, quantile_NQ: np.ndarray) -> np.ndarray:
     return np.maximum(level_Q * short, (level_Q - 1) * short)
 
 
-def quotient(sum_NK: np.ndarray, rows_N: np.ndarray, series_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """K sums over N rows, each by the sum of *rows_N*: values (K,), and intervals (K, 2) by a bootstrap over series."""
-    count = series_N.max() + 1
-    sum_SK = np.stack([np.bincount(series_N, column, count) for column in sum_NK.T], 1)
-    rows_S = np.bincount(series_N, rows_N, count)
-    present = np.bincount(series_N, minlength=count) > 0
-    sum_SK, rows_S = sum_SK[present], rows_S[present]
-    if not rows_S.sum():
-        return np.full(sum_NK.shape[1], np.nan), np.full((sum_NK.shape[1], 2), np.nan)
-    value_K = sum_SK.sum(0) / rows_S.sum()
-    part_SK = value_K + (sum_SK - value_K * rows_S[:, None]) / rows_S.mean()
-    return value_K, np.array(bootstrap(part_SK))
+def quotient(sum_NK: np.ndarray, by_NK: np.ndarray, series_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """K sums over N rows, each by the sum of its column of *by_NK*: values (K,), and intervals (K, 2) by a bootstrap over series.
+
+    What is divided by nothing is NaN.
+    """
+    series_N = np.unique(series_N, return_inverse=True)[1]
+    sum_SK, by_SK = (np.stack([np.bincount(series_N, column) for column in values.T], 1) for values in (sum_NK, by_NK))
+    whole_K = by_SK.sum(0)
+    by_K = np.where(whole_K > 0, whole_K, 1)
+    value_K = sum_SK.sum(0) / by_K
+    part_SK = value_K + (sum_SK - value_K * by_SK) / (by_K / len(by_SK))
+    ends_K = np.array(bootstrap(part_SK))
+    return np.where(whole_K > 0, value_K, np.nan), np.where(whole_K[:, None] > 0, ends_K, np.nan)
 
 
 def summary(rows: Rows, costs: Costs) -> dict[str, Any]:
@@ -83,17 +84,16 @@ def summary(rows: Rows, costs: Costs) -> dict[str, Any]:
         "cost_of_overstock": rows.worth * overstock,
         **{name: loss_NQ[:, k] for k, name in enumerate(COLUMNS)},
     }
-    one = np.ones(len(rows))
-    values = _named(columns, *quotient(np.stack(list(columns.values()), 1), one, rows.series))
+    by = {name: np.ones(len(rows)) for name in columns} | {"bias": rows.actual}
+    values = _quotients(columns | {"bias": error_N}, by, rows.series)
     mse = values["mse"]
     rmse = {"value": _root(mse["value"]), "interval": [_root(end) for end in mse["interval"]]}
-    bias = _named({"bias": error_N}, *quotient(error_N[:, None], rows.actual, rows.series))["bias"]
     return {
         "rows": len(rows),
         "series": len(np.unique(rows.series)),
         **{name: values[name] for name in columns if name not in COLUMNS},
         "rmse": rmse,
-        "bias": bias,
+        "bias": values["bias"],
         "by_quantile": {name: values[name] for name in COLUMNS},
         "coverage": coverage(rows),
     }
@@ -105,9 +105,9 @@ def coverage(rows: Rows) -> dict[str, dict[str, Any]]:
     Where most sales are 0 so are low quantiles, and many rows lie exactly on one: the quantile of level τ is right where
     P(y < q) ≤ τ ≤ P(y ≤ q), so it is ``off`` only by what τ lies outside of that, above (+) or below (−).
     """
-    actual_NQ = rows.actual[:, None]
-    shares_NK = np.concatenate([actual_NQ < rows.quantiles, actual_NQ <= rows.quantiles], 1).astype(float)
-    value_K, ends_K = quotient(shares_NK, np.ones(len(rows)), rows.series)
+    actual_N1 = rows.actual[:, None]
+    shares_NK = np.concatenate([actual_N1 < rows.quantiles, actual_N1 <= rows.quantiles], 1).astype(float)
+    value_K, ends_K = quotient(shares_NK, np.ones_like(shares_NK), rows.series)
     result = {}
     for k, (name, level) in enumerate(zip(COLUMNS, QUANTILES, strict=True)):
         other = k + len(QUANTILES)
@@ -121,7 +121,7 @@ def coverage(rows: Rows) -> dict[str, dict[str, Any]]:
     return result
 
 
-def gains(ours: Rows, theirs: Rows, costs: Costs) -> dict[str, Measured]:
+def gains(ours: Rows, theirs: Rows, costs: Costs) -> dict[str, Any]:
     """How much less *ours* loses than *theirs* on the cells that both forecast, each with its interval: positive is better.
 
     ``pinball``, ``weighted`` and ``cost`` are differences, ``pinball_share``, ``weighted_share`` and ``cost_share`` shares of what
@@ -130,16 +130,14 @@ def gains(ours: Rows, theirs: Rows, costs: Costs) -> dict[str, Measured]:
     ours, theirs = paired(ours, theirs)
     if not len(ours):
         return {}
-    lost = [_lost(rows, costs) for rows in (ours, theirs)]
-    result: dict[str, Any] = {"rows": len(ours)}
-    for name in lost[0]:
-        less_N1 = (lost[1][name] - lost[0][name])[:, None]
-        for label, divisor_N in ((name, np.ones(len(ours))), (f"{name}_share", lost[1][name])):
-            result |= _named({label: None}, *quotient(less_N1, divisor_N, ours.series))
-    return result
+    mine, other = (_lost(rows, costs) for rows in (ours, theirs))
+    less = {name: other[name] - mine[name] for name in mine}
+    shares = {f"{name}_share": less[name] for name in less}
+    by = {name: np.ones(len(ours)) for name in less} | {f"{name}_share": other[name] for name in less}
+    return {"rows": len(ours)} | _quotients(less | shares, by, ours.series)
 
 
-def costs_by_level(rows: Rows, costs: Costs, levels: np.ndarray) -> list[float]:
+def costs_by_level(rows: Rows, costs: Costs, levels: Sequence[float]) -> list[float]:
     """The mean cost, in money, of ordering each of *levels* as the quantile."""
     return [float((rows.worth * sum(costs.of(at(level, rows.quantiles), rows.actual))).mean()) for level in levels]
 
@@ -150,8 +148,10 @@ def _lost(rows: Rows, costs: Costs) -> dict[str, np.ndarray]:
     return {"pinball": loss_N, "weighted": rows.worth * loss_N, "cost": cost_N}
 
 
-def _named(names: Mapping[str, Any], value_K: np.ndarray, ends_K: np.ndarray) -> dict[str, Measured]:
-    return {name: {"value": _number(value_K[k]), "interval": [_number(end) for end in ends_K[k]]} for k, name in enumerate(names)}
+def _quotients(sums: Mapping[str, np.ndarray], by: Mapping[str, np.ndarray], series_N: np.ndarray) -> dict[str, Measured]:
+    """Each of *sums* (N,) by that of its name in *by*."""
+    value_K, ends_K = quotient(np.stack(list(sums.values()), 1), np.stack([by[name] for name in sums], 1), series_N)
+    return {name: {"value": _number(value_K[k]), "interval": [_number(end) for end in ends_K[k]]} for k, name in enumerate(sums)}
 
 
 def _number(value: float) -> float | None:

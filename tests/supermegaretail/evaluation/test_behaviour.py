@@ -1,0 +1,57 @@
+"""What a forecaster must do whatever it is asked, on one that does and on ones that do not."""
+
+import json
+
+import pytest
+
+from tests.supermegaretail import toy_forecaster, toy_panel
+from trainworks.supermegaretail.evaluation import behaviour
+from trainworks.supermegaretail.evaluation.checks import BEHAVIOUR
+from trainworks.supermegaretail.evaluation.tried import Tried
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    return Tried.load(toy_forecaster.write(toy_panel.panel(planned=0), tmp_path_factory.mktemp("forecaster")))
+
+
+def rate(cases):
+    return sum(case.passed for case in cases) / len(cases)
+
+
+@pytest.mark.parametrize("name", [name for name in BEHAVIOUR if name != "unknown"])
+def test_smoothing_with_the_right_signs_does_what_it_must(tried, name):
+    """In every case, of which there are some; a newest week's noise moves it by a fifth."""
+    cases = behaviour.CHECKS[name](tried)
+    assert cases and rate(cases) == 1
+
+
+def test_the_unknown_are_flagged_and_within_the_range_of_the_known(tried):
+    """For every key, for a third of the series each."""
+    cases = behaviour.unknown(tried)
+    assert rate(cases) == 1 and {case.what for case in cases} == {f"another {key} like it, unknown" for key in ("store", "product")}
+
+
+@pytest.mark.parametrize(("wrong", "checks"), [({"promotion": -0.5}, ("promotion", "promotion_gone")), ({"price": 1.0}, ("price_up",))])
+def test_wrong_signs_are_seen(tmp_path, wrong, checks):
+    """A model that sells less on offer, and one that sells more when dearer, fail where they must."""
+    tried = Tried.load(toy_forecaster.write(toy_panel.panel(planned=0), tmp_path, **wrong))
+    for name in BEHAVIOUR:
+        if name in ("price_up", "promotion", "promotion_gone"):
+            assert (rate(behaviour.CHECKS[name](tried)) < 0.5) == (name in checks), name
+
+
+def test_what_the_panel_lacks_makes_no_case(tmp_path):
+    """One store's sales without its name in the grain say nothing of stores together."""
+    panel = toy_panel.panel(stores=1, planned=0)
+    object.__setattr__(panel, "keys", ("product",))
+    tried = Tried.load(toy_forecaster.write(panel, tmp_path))
+    assert behaviour.coherent(tried) == []
+
+
+def test_rates_and_worst_cases_are_written(tmp_path, tried):
+    """In the order of the checks, for report and gates."""
+    behaviour.behave(tried.folder, tmp_path)
+    written = json.loads((tmp_path / "behaviour.json").read_text())
+    assert list(written["checks"]) == list(BEHAVIOUR)
+    assert all(check["cases"] >= 4 and check["rate"] == 1 for check in written["checks"].values())
