@@ -1,24 +1,27 @@
-"""``python -m trainworks release``: what lies in a release folder, and which version of it is served."""
+"""``python -m trainworks release``: what lies in a release folder, which version of it is served, and whether it answers as it must."""
 
 import argparse
+from importlib import import_module
+from importlib.util import find_spec
 
 from trainworks.errors import IntegrityError, ReleaseError
-from trainworks.release import gates, releases
+from trainworks.release import gates, releases, stored
 
 HEAD = ("version", "made (UTC)", "", "gates", "objective", "seed", "commit")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add ``release list|promote|rollback`` to the *commands* of a parser."""
+    """Add ``release list|promote|rollback|check`` to the *commands* of a parser."""
     parser = commands.add_parser("release", help="versions of a release folder: list them, promote one, roll back")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     for name, action, words in (
         ("list", _list, "every version: time, gates, objective, seed, commit, and which is current"),
         ("promote", _promote, "make a version current whose gates held"),
         ("rollback", _rollback, "make the version current that was so before; one step only"),
+        ("check", _check, "verify every file of the current version, or of a bundle, and run its examples"),
     ):
         chosen = actions.add_parser(name, help=words, description=words)
-        chosen.add_argument("target", metavar="TARGET", help="what release_to was: a folder or s3://bucket/prefix")
+        chosen.add_argument("target", metavar="TARGET", help="what release_to was, or a bundle to check: a folder or s3://bucket/prefix")
         if action is _promote:
             chosen.add_argument("version", metavar="VERSION", help="a name that list shows")
         chosen.set_defaults(command=action)
@@ -62,3 +65,20 @@ def _promote(chosen: argparse.Namespace) -> None:
 
 def _rollback(chosen: argparse.Namespace) -> None:
     print(f"{releases.rollback(chosen.target.rstrip('/')).version} is current")
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    """A room's module ``examples`` has ``check``, from a bundle's folder to what was compared, how far it is off, and how far it may be."""
+    from trainworks.report import terminal
+
+    bundle = stored.locate(chosen.target)
+    module = f"trainworks.{bundle.facts.get('pipeline')}.examples"
+    with bundle.folder() as folder:
+        print(f"{bundle.version}: {len(bundle.facts['files'])} files are those that its manifest names")
+        if not any(name.startswith("examples/") for name in bundle.facts["files"]) or not find_spec(module):
+            print("it has no examples")
+            return 0
+        compared = import_module(module).check(folder)
+    rows = [[name, f"{off:.1e}", f"{allowed:.0e}", "ok" if off <= allowed else "differs"] for name, off, allowed in compared]
+    print(terminal.table(("example", "off by", "allowed", ""), rows))
+    return int(any(not off <= allowed for _, off, allowed in compared))

@@ -1,0 +1,51 @@
+"""Forecasts where others find them."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.supermegaretail import toy_panel, toy_run
+from trainworks.release import releases
+from trainworks.storage import s3
+from trainworks.supermegaretail.delivery import forecasts
+from trainworks.supermegaretail.forecaster import Forecaster
+
+
+@pytest.fixture
+def newer(tmp_path):
+    """The folder of a panel with four planned weeks, two weeks after the one that the release knows."""
+    (tmp_path / "panel").mkdir()
+    toy_panel.panel(stores=toy_run.STORES, known=62).save(tmp_path / "panel")
+    return tmp_path / "panel"
+
+
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+def test_the_newest_origin_is_forecast_once(delivered, newer, tmp_path, where, request):
+    """With the release's version in the file; the same origin again is the same file, byte by byte, whichever release asks."""
+    released = releases.release(delivered["bundle"], str(tmp_path / "release"))
+    to = str(tmp_path / "forecasts") if where == "folder" else f"{request.getfixturevalue('bucket')}/forecasts"
+    place = forecasts.write(str(tmp_path / "release") if released.moved else released.uri, newer, to)
+    assert place == f"{to}/origin=2024-03-04/forecasts.parquet"
+    before = s3.read(place) if where == "bucket" else Path(place).read_bytes()
+    if where == "folder":
+        table = pq.read_table(place)
+        assert table.schema.metadata[b"release"].decode() == released.version and len(table) == 4 * toy_run.STORES * 4
+        assert sorted(Path(place).parent.iterdir()) == [Path(place)]
+    assert forecasts.write(str(delivered["forecaster"]), newer, to) == place
+    assert (s3.read(place) if where == "bucket" else Path(place).read_bytes()) == before
+
+
+def test_what_fails_leaves_nothing(delivered, newer, tmp_path, monkeypatch):
+    """No half a file, no draft."""
+    monkeypatch.setattr(Forecaster, "of", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(OSError, match="no space left"):
+        forecasts.write(str(delivered["forecaster"]), newer, str(tmp_path / "forecasts"))
+    assert not (tmp_path / "forecasts").exists()
+
+
+@pytest.mark.parametrize("to", ["", "gs://bucket/prefix", __file__])
+def test_a_place_that_cannot_hold_forecasts_is_refused(to):
+    """By the name of the input."""
+    with pytest.raises(ValueError, match="forecasts_to"):
+        forecasts.check_target(to)

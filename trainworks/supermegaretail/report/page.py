@@ -1,0 +1,144 @@
+"""The page a planner reads before a forecaster is shipped."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from markupsafe import Markup
+
+from trainworks import facts
+from trainworks.config import Section
+from trainworks.report import behaviour_section, ledger, run_section
+from trainworks.report import verdict as gates_table
+from trainworks.report.page import Table, render
+from trainworks.storage import manifest
+from trainworks.supermegaretail.delivery.knobs import GateConfig
+from trainworks.supermegaretail.delivery.verdict import ledger as summed
+from trainworks.supermegaretail.delivery.verdict import verdict
+from trainworks.supermegaretail.evaluation.evaluate import FORECASTS, TABLE
+from trainworks.supermegaretail.evaluation.rows import of
+from trainworks.supermegaretail.forecaster import FEATURES
+from trainworks.supermegaretail.panel.panel import Panel, State
+from trainworks.supermegaretail.report import fans, results
+from trainworks.supermegaretail.run import Run
+
+PACKAGES = (
+    *("duckdb", "lightgbm", "statsforecast", "scikit-learn", "skl2onnx", "onnxmltools", "torch", "pytorch-lightning"),
+    *("onnx", "onnxruntime", "numpy", "pyarrow", "pandas", "flytekit", "pyspark"),
+)
+"""Packages whose version can change a number of the report."""
+
+
+def report(
+    run: Run, lines: Sequence[Path], parts: Sequence[Path], source: str, sections: Sequence[Section], gate: GateConfig, out: Path
+) -> None:
+    """Judge *run* by *gate*, and write ``report.html``, one self-contained page, ``verdict.json`` and ``ran.json`` into the folder *out*.
+
+    *lines* are the folders of clean and *parts* those of the backtest; the knobs of *sections* and *gate* and the *source* are shown.
+
+    Raises:
+        DataError: the lines of a table do not add up.
+    """
+    stages = {
+        "clean": lines,
+        "panel": [run.panel],
+        "backtest": parts,
+        "choose": [run.recipe],
+        "fit and export": [run.forecaster],
+        "evaluate": [run.metrics],
+        "behave": [run.behaviour],
+    }
+    ran = facts.run(facts.knobs(*sections, gate, source=source), facts.defaults(*sections, gate), stages, PACKAGES)
+    write(run, lines, verdict(run, lines, gate), ran, [type(section) for section in (*sections, gate)], out)
+
+
+def write(
+    run: Run, lines: Sequence[Path], verdict: Mapping[str, Any], ran: Mapping[str, Any], sections: Sequence[type[Section]], out: Path
+) -> None:
+    """Write the files of `report`, with a *verdict* of ``trainworks.release.gates`` and the facts *ran* of ``trainworks.facts.run``.
+
+    The same inputs give the same bytes.
+
+    Raises:
+        DataError: as `report`.
+    """
+    measured, panel = _json(run.metrics / "metrics.json"), Panel.load(run.panel)
+    scores = pq.read_table(run.metrics / TABLE).to_pylist()
+    worth = panel.series.select(list(panel.keys)).append_column("worth", pa.array(panel.price))
+    rows = of(pq.read_table(run.metrics / FORECASTS), worth)
+    origin = int(np.searchsorted(panel.starts, np.datetime64(measured["origin"])))
+    reliability, coverage = results.reliability(measured)
+    page = render(
+        "supermegaretail/report/page.html",
+        verdict=verdict,
+        gates=gates_table.table(verdict),
+        measured=measured,
+        saved=measured["gains"]["cost_share"],
+        release=measured.get("release"),
+        fans=fans.fans(panel, rows, origin),
+        everything=results.everything(measured),
+        models=results.by_model(scores, measured["model"]),
+        over_origins=results.over_origins(scores),
+        parts=results.parts(measured),
+        reliability=reliability,
+        coverage=coverage,
+        costs=results.costs(measured),
+        price=results.price_response(measured),
+        promotions=results.promotion_response(measured),
+        worst=results.worst(rows),
+        behaviour=_behaviour(run.behaviour),
+        ledgers=list(_ledgers(summed(lines))),
+        states=_states(panel),
+        panel=panel,
+        ran=run_section.section(ran, sections, manifest.digest(run.panel), measured.get("release", {}).get("ran", {})),
+        features=_json(run.forecaster / FEATURES),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.html").write_text(page, encoding="utf-8")
+    (out / "verdict.json").write_text(json.dumps(verdict, indent=1, sort_keys=True) + "\n")
+    (out / "ran.json").write_text(json.dumps(ran, indent=1, sort_keys=True) + "\n")
+
+
+def _behaviour(folder: Path) -> Markup:
+    def numbers(example: Mapping[str, Any]) -> str:
+        words = {
+            "mean_before": "expected before",
+            "mean_after": "after",
+            "sold": "sold",
+            "expected": "expected",
+            "difference": "differs by",
+        }
+        return ", ".join(f"{words[name]} {example[name]:.3g}" for name in words if name in example).replace("-", "−")
+
+    content = behaviour_section.content(folder, (), numbers)
+    return Markup(render("supermegaretail/report/behaviour_section.html", **content))
+
+
+def _ledgers(tables: Mapping[str, Mapping[str, Any]]):
+    """A ledger for each table whose lines were counted; its sums are checked."""
+    for name, counted in tables.items():
+        stage = {"stage": "clean", **counted}
+        made = ledger.ledger(counted["read"], [stage], {})
+        yield Table(f"Lines of {name}", made.head, made.rows, strong=made.strong)
+
+
+def _states(panel: Panel) -> Table:
+    """What the cells of the panel are."""
+    words = {
+        State.SOLD: "sold",
+        State.ZERO: "on sale, but nothing sold",
+        State.NOT_LISTED: "not listed",
+        State.CLOSED: "closed",
+        State.OUT_OF_STOCK: "out of stock",
+    }
+    counts = np.bincount(panel.state.ravel(), minlength=len(words))
+    rows = [[words[state], int(counts[state]), "demand" if state in (State.SOLD, State.ZERO) else "not looked at"] for state in words]
+    return Table("Cells of the panel", ["State", "Cells", "Counts as"], rows)
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_bytes())
