@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -91,6 +92,23 @@ def with_plan(panel: Panel, plan: Columns, horizon: int) -> Panel:
     sells = panel.sells.copy()
     sells[np.ix_(~np.isfinite(panel.demand).any(1) & named, range(first, first + horizon))] = True
     return replace(panel, covariates=panel.covariates | changed, sells=sells)
+
+
+def read(path: Path, keys: Sequence[str]) -> pa.Table:
+    """The table of a CSV or parquet file; its *keys* and dates are text, byte for byte.
+
+    Raises:
+        DataError: it is neither, or cannot be read.
+    """
+    from pyarrow import csv, parquet
+
+    try:
+        if path.suffix == ".parquet":
+            return parquet.read_table(path)
+        texts = dict.fromkeys([*keys, "date", "start"], pa.string())
+        return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts, strings_can_be_null=False))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: not a table that can be read ({error}); expected CSV or parquet") from error
 
 
 def periods(panel: Panel, days: np.ndarray) -> np.ndarray:
