@@ -114,7 +114,9 @@ class Spark(Engine):
         self._is_own = SparkSession.getActiveSession() is None
         builder = SparkSession.builder.appName("trainworks")
         if self._is_own and "SPARK_MASTER" not in os.environ and not os.environ.get("SPARK_CONF_DIR"):
-            builder = builder.master("local[*]").config("spark.sql.shuffle.partitions", 4).config("spark.ui.enabled", "false")
+            builder = builder.master("local[*]").config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
+            # One machine: few partitions, and no planning anew after each of them.
+            builder = builder.config("spark.sql.shuffle.partitions", 4).config("spark.sql.adaptive.enabled", "false")
         self._session = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
         self._views: list[str] = []
 

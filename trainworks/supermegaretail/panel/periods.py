@@ -146,7 +146,7 @@ def _usual_weekdays(day: np.ndarray) -> np.ndarray:
 
 def _is_missing(first: np.ndarray, end: np.ndarray, usual: np.ndarray, closed: np.ndarray, length: int) -> bool:
     """Whether sales of a day on which stores are usually open are missing from *first* to the day before *end*."""
-    days = np.arange(first.astype(np.int64), end.astype(np.int64))
+    days = np.arange(int(first.astype(np.int64)), int(end.astype(np.int64)))
     if length > 1:
         return len(days) >= length
     return bool((usual[(days - MONDAY.astype(np.int64)) % 7] & ~np.isin(days, closed.astype(np.int64))).any())
