@@ -88,6 +88,7 @@ def step(requests: Resources = SMALL, image: str = CPU, retries: int = 2, timeou
             watch()
             if on_cluster():
                 use_credentials_of_flyte()
+                logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # flytekit leaves its S3 client open
             return function(**inputs)
 
         whole = {"pod_template": StagePod(), **more}

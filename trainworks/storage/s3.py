@@ -163,9 +163,9 @@ def upload(path: Path, uri: str) -> None:
     if path.stat().st_size < LARGE:
         with path.open("rb") as file:
             return put(uri, file)
-    from tqdm import tqdm  # a service, which only reads, need not have it
+    from trainworks.progress import Bar  # a service, which only reads, need not have it
 
-    bar = tqdm(total=path.stat().st_size, desc=f"upload {path.name}", unit="B", unit_scale=True, delay=2, leave=False)
+    bar = Bar(total=path.stat().st_size, desc=f"upload {path.name}", unit="B", unit_scale=True)
     with bar, _at(uri) as (client, bucket, key):
         client.upload_file(str(path), bucket, key, Callback=bar.update)
 

@@ -7,6 +7,7 @@ from the first step on.
 
 import json
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trainworks.errors import Interrupted, TrainingError
+from trainworks.progress import Bar
 from trainworks.training import ranks, tracking
 from trainworks.training.checkpoints import Checkpoints, Files, Resumable
 from trainworks.training.ranks import ALONE, Rank
@@ -219,8 +221,9 @@ def _run(parts: Parts, plan: Plan, files: Files, rank: Rank) -> None:
     callbacks = [*parts.callbacks, Checkpoints(files, parts.loader, rank)]
     shows: dict[str, Any] = {"logger": [], "enable_progress_bar": False}
     if rank.number == 0:
-        callbacks = [LearningRateMonitor("step"), TQDMProgressBar(), *callbacks]
-        shows = {"logger": tracking.loggers(plan.logs, plan.logs.name, plan.knobs, plan.metric)}
+        callbacks = [LearningRateMonitor("step"), *callbacks]
+        callbacks.append(TQDMProgressBar() if sys.stderr.isatty() else _Steps())
+        shows = {"logger": tracking.loggers(plan.logs, plan.logs.name, plan.knobs, plan.metric), "enable_progress_bar": sys.stderr.isatty()}
     lightning = trainer(plan, rank, callbacks=callbacks, plugins=[files], **shows)
     try:
         if files.newest:
@@ -233,6 +236,20 @@ def _run(parts: Parts, plan: Plan, files: Files, rank: Rank) -> None:
     except TrainingError:
         log.error("stopped   the best weights so far stay with the checkpoints")
         raise
+
+
+class _Steps(pl.Callback):
+    """How far training is, for a log; Lightning's own bar also shows the loss, and needs a terminal."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        steps = (trainer.max_epochs or 1) * int(trainer.num_training_batches)
+        self.bar = Bar(desc="training", total=steps, initial=trainer.global_step, unit=" steps")
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.bar.update(trainer.global_step - self.bar.n)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.bar.close()
 
 
 def validate(lightning: pl.Trainer, learner: Learner, validation: Iterable[Any]) -> float:

@@ -24,12 +24,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from tqdm import tqdm
-
 from trainworks import facts
 from trainworks.config import Section
 from trainworks.errors import IntegrityError, TrainingError
 from trainworks.grammar import nearest
+from trainworks.progress import Bar
 from trainworks.storage import manifest, s3
 
 log = logging.getLogger(__name__)
@@ -235,7 +234,7 @@ def _upload(job: Job, bucket: str, digest: str) -> list[dict[str, Any]]:
     channels = []
     for channel, content in job.inputs.items():
         listed: list[Any] = [{"prefix": inputs}]
-        for folder in tqdm(_folders(content), f"upload {channel}", delay=2, leave=False):
+        for folder in Bar(_folders(content), f"upload {channel}"):
             # The manifest goes last: where it is, the folder is whole.
             files = [f"{manifest.digest(folder)}/{file}" for file in [*sorted(manifest.read(folder)["files"]), manifest.NAME]]
             if s3.stat(inputs + files[-1]) is None:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from tqdm import tqdm
 
 from trainworks.errors import DataError
 from trainworks.photostock.catalogue.records import BATCH, READERS, Record, records
@@ -21,6 +20,7 @@ from trainworks.photostock.catalogue.rows import EXCLUDED, URL, table_row
 from trainworks.photostock.catalogue.slices import SCHEMA
 from trainworks.photostock.preparation.originals import Bucket, Folder, originals
 from trainworks.photostock.rejected import Rejected
+from trainworks.progress import Bar
 from trainworks.storage import credentials, s3
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def check(source: str) -> None:
 
 def _read(path: Path, root: Path | str, name: object) -> Catalogue:
     """The catalogue in the file *path*, called *name* in messages, whose image paths start from *root*."""
-    batches = list(_batches(tqdm(records(path), desc="read", unit=" rows", delay=2)))
+    batches = list(_batches(Bar(records(path), desc="read", unit=" rows")))
     table = _with_unique_ids(pa.Table.from_batches(_fingerprinted(originals(root), batches), SCHEMA))
     _check_usable(name, table)
     return Catalogue(root, table)
@@ -156,7 +156,7 @@ def _fingerprinted(source_images: Folder | Bucket, batches: list[pa.RecordBatch]
             batch = batch.set_column(SCHEMA.get_field_index(name), name, pa.array([row[name] for row in rows], pa.string()))
         return batch
 
-    with ThreadPoolExecutor() as pool, tqdm(desc="fingerprint", total=sum(map(len, batches)), unit=" pictures", delay=2) as bar:
+    with ThreadPoolExecutor() as pool, Bar(desc="fingerprint", total=sum(map(len, batches)), unit=" pictures") as bar:
         for batch in pool.map(fingerprinted, batches):
             bar.update(len(batch))
             yield batch

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from trainworks.errors import DataError, TrainworksError
 from trainworks.photostock.catalogue.repairs import SHARED_BY, repair
 from trainworks.photostock.preprocessing.pixels import open_rgb
+from trainworks.progress import Bar
 
 Row = dict[str, Any]
 
@@ -53,7 +53,7 @@ def make(source: Path, target: Path) -> list[Row]:
         raise DataError(f"{catalogue}: no such file; make it with `make openclipart`")
     rows = [json.loads(line) for line in catalogue.read_text(encoding="utf-8").splitlines()]
     thumbnails = {}
-    for row in tqdm(_eligible(rows), "pictures", leave=False):
+    for row in Bar(_eligible(rows), "pictures"):
         if thumbnail := _thumbnail(source / row["image"]):
             thumbnails[row["id"]] = thumbnail
     chosen = choose(rows, {name: thumbnail.tobytes() for name, thumbnail in thumbnails.items()})

@@ -15,9 +15,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from trainworks.errors import DataError, TrainworksError
+from trainworks.progress import Bar
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ def write_catalogue(folder: Path) -> Counter[str]:
     counts = Counter({"PNG files": len(pngs), "symbolic links skipped": len(pngs) - len(pictures), "pictures": len(pictures)})
     counts.update(dict.fromkeys(("without SVG", "malformed SVG", "SVG without metadata"), 0))
     with (folder / "catalogue.jsonl").open("w", encoding="utf-8") as file:
-        for path in tqdm(pictures, "metadata", unit="picture", leave=False):
+        for path in Bar(pictures, "metadata", unit="picture"):
             name = path.relative_to(folder / TREE / "png")
             metadata = _metadata(folder / TREE / "svg" / name.with_suffix(".svg"), counts)
             row = {"id": name.with_suffix("").as_posix(), "image": path.relative_to(folder).as_posix(), **metadata}

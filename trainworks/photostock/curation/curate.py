@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from trainworks.errors import DataError
 from trainworks.photostock.catalogue.repairs import caption_title
@@ -21,6 +20,7 @@ from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.curation.subsample import steps
 from trainworks.photostock.preparation.shards import read_rows
 from trainworks.photostock.preprocessing.text import Prompt, texts
+from trainworks.progress import Bar
 from trainworks.splits import LEFT_OUT, TEST, TRAIN, VAL, split
 from trainworks.storage import manifest
 
@@ -117,7 +117,7 @@ def curate(shards: list[Path], config: DataConfig, out: Path, embeddings: Sequen
 def _read(shards: list[Path]) -> pa.Table:
     """The metadata of all *shards* in order of id, with ``shard`` (its position in *shards*) and ``row`` within it."""
     tables = []
-    for number, shard in enumerate(tqdm(shards, "shards", delay=2, leave=False)):
+    for number, shard in enumerate(Bar(shards, "shards")):
         table = read_rows(shard, _COLUMNS)
         table = table.append_column("shard", pa.array(np.full(len(table), number, np.int32)))
         tables.append(table.append_column("row", pa.array(np.arange(len(table), dtype=np.int32))))
@@ -145,7 +145,7 @@ def _captions(rows: pa.Table, rejections: _Rejections, prompt: Prompt) -> pa.Tab
     title_count = np.bincount(code[is_kept], minlength=len(rows))[code]
     columns = ("title", "image", "contributor", "description", "tags")
     batches, start = [], 0
-    for batch in tqdm(rows.select(columns).to_batches(_BATCH), "captions", delay=2, leave=False):
+    for batch in Bar(rows.select(columns).to_batches(_BATCH), "captions"):
         part = slice(start, start + len(batch))
         values = zip(is_kept[part].tolist(), title_count[part].tolist(), *(batch[name].to_pylist() for name in columns), strict=True)
         captions = [_caption(prompt, *row) if kept else (None,) * len(_CAPTIONS) for kept, *row in values]

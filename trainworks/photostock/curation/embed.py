@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from trainworks.photostock.model import towers
 from trainworks.photostock.preparation.shards import open_pictures
 from trainworks.photostock.preprocessing.pixels import Preprocessing, normalise
+from trainworks.progress import Bar
 
 BATCH = 64
 """Pictures in memory, and through the tower, at a time."""
@@ -36,7 +36,7 @@ def embed(start: Path, shard: Path, image: str, out: Path) -> None:
         open_pictures(shard) as source,
         torch.inference_mode(),
         pq.ParquetWriter(out / "embeddings.parquet", SCHEMA, compression="zstd") as writer,
-        tqdm(total=source.metadata.num_rows, desc="embed", unit=" pictures", delay=2, leave=False) as progress,
+        Bar(total=source.metadata.num_rows, desc="embed", unit=" pictures") as progress,
     ):
         for batch in source.iter_batches(BATCH, columns=["id", "pixels"]):
             progress.update(len(batch))

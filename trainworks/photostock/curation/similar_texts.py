@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cpdist
-from tqdm import tqdm
 
 from trainworks.photostock.curation.components import join
+from trainworks.progress import Bar
 
 _BANDS, _ROWS = 40, 4
 _BANDS_IN_MEMORY = 4
@@ -50,7 +50,7 @@ def clusters(texts: pa.Array, share: float) -> np.ndarray:
         return is_near
 
     component = np.arange(len(distinct))
-    for key in tqdm(_band_keys(distinct), "similar texts", _BANDS, delay=2, leave=False):
+    for key in Bar(_band_keys(distinct), "similar texts", _BANDS):
         component = join(component, key, near)
     first = np.full(len(distinct), len(text_of), np.int64)
     np.minimum.at(first, text_of, np.arange(len(text_of)))

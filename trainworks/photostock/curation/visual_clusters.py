@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sklearn.cluster import MiniBatchKMeans
-from tqdm import tqdm
 
 from trainworks.errors import DataError
+from trainworks.progress import Bar
 
 _PER_CLUSTER = 100
 """Pictures per cluster that the centres are learnt from; more hardly move them and cost memory."""
@@ -65,7 +65,7 @@ def clusters(ids: pa.Array, priority: np.ndarray, embeddings: Sequence[Path], k:
 
 def _batches(files: list[Path], ids: pa.Array) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batch by batch: rows of *ids* (m,) and their embeddings, float32 (m, D)."""
-    for file in tqdm(files, "embeddings", delay=2, leave=False):
+    for file in Bar(files, "embeddings"):
         for batch in pq.ParquetFile(file).iter_batches(_BATCH):
             row = pc.index_in(batch["id"], value_set=ids)
             batch = batch.filter(pc.is_valid(row))

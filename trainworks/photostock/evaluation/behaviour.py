@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
-from tqdm import tqdm
 
 from trainworks import behaviour
 from trainworks.behaviour import Case, drawn, pick
@@ -26,6 +25,7 @@ from trainworks.photostock.evaluation.checks import BEHAVIOUR
 from trainworks.photostock.evaluation.perturbations import Change
 from trainworks.photostock.preprocessing.pixels import open_rgb
 from trainworks.photostock.search import Encoders
+from trainworks.progress import Bar
 
 T = TypeVar("T")
 CASES = 64
@@ -105,7 +105,7 @@ def checks(encoders: Path) -> dict[str, Callable[[Gallery], list[Case]]]:
 
 
 def _run(checks: dict[str, Callable[[Gallery], list[Case]]], gallery: Gallery) -> Iterator[tuple[str, list[Case]]]:
-    for name in tqdm(BEHAVIOUR, "behaviour", delay=2, leave=False):
+    for name in Bar(BEHAVIOUR, "behaviour"):
         yield name, checks[name](gallery)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
-from tqdm import tqdm
 
 from trainworks.drift import LEAST, Measured, compare, in_words, inform
 from trainworks.errors import DataError, IntegrityError
@@ -25,6 +24,7 @@ from trainworks.photostock.preprocessing.text import Prompt
 from trainworks.photostock.rejected import Rejected
 from trainworks.photostock.search import BATCH, Encoders
 from trainworks.profile import Values
+from trainworks.progress import Bar
 from trainworks.release import stored
 from trainworks.release.stored import StoredBundle
 
@@ -118,7 +118,7 @@ def _catalogue(source: str, stored_size: int) -> tuple[list[dict[str, Any]], dic
 
     count = min(PICTURES, len(rows))
     with ThreadPoolExecutor() as pool:
-        decoded = list(tqdm(pool.map(picture_of, range(count)), "pictures", count, delay=2, leave=False))
+        decoded = list(Bar(pool.map(picture_of, range(count)), "pictures", count))
     pictures = {place: picture for place, picture in enumerate(decoded) if picture}
     if len(pictures) < LEAST:
         raise DataError(f"source {source!r}: {len(pictures)} usable pictures are too few to compare; expected at least {LEAST}")
@@ -131,7 +131,7 @@ def _captions(rows: list[dict[str, Any]], prompt: str) -> list[str]:
 
 
 def _images(encoders: Encoders, pictures: list[Image.Image]) -> np.ndarray:
-    starts = tqdm(range(0, len(pictures), BATCH), "embed", delay=2, leave=False)
+    starts = Bar(range(0, len(pictures), BATCH), "embed")
     return np.concatenate([encoders.images(pictures[start : start + BATCH]) for start in starts])
 
 

@@ -21,12 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
-from tqdm import tqdm
 
 from trainworks.photostock.preparation.decode import decode
 from trainworks.photostock.preparation.originals import Bucket, Folder, originals
 from trainworks.photostock.preparation.shards import PIXELS, ROWS
 from trainworks.photostock.rejected import Rejected
+from trainworks.progress import Bar
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def prepare(rows: Path, root: Path | str, out: Path, stored_size: int, threads: 
         ThreadPoolExecutor(threads or source_images.threads) as pool,
         pq.ParquetWriter(out / ROWS, schema, compression="zstd") as rows_file,
         pq.ParquetWriter(out / PIXELS, _PIXELS_SCHEMA, compression="zstd") as pixels_file,
-        tqdm(total=slice_file.metadata.num_rows, desc="prepare", unit=" pictures", delay=2, leave=False) as progress,
+        Bar(total=slice_file.metadata.num_rows, desc="prepare", unit=" pictures") as progress,
     ):
         for batch in slice_file.iter_batches(BATCH):
             prepared = list(pool.map(prepare_row, batch.to_pylist()))

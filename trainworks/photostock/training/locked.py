@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from trainworks.photostock.model import trim
 from trainworks.photostock.model.towers import Towers, normalise
+from trainworks.progress import Bar
 
 BATCH = 64
 
@@ -60,7 +60,7 @@ def _features(model: Any, tower: str, encode: Callable[[slice], Tensor], n: int,
     training = model.training
     model.eval().to(device())
     with _without_head(model, tower), autocast:
-        starts = tqdm(range(0, n, BATCH), f"{tower} features", delay=2, leave=False)
+        starts = Bar(range(0, n, BATCH), f"{tower} features")
         batches = [encode(slice(start, start + BATCH)).float().cpu().numpy() for start in starts]
     model.train(training).cpu()
     return np.concatenate(batches)

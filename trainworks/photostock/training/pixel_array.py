@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm import tqdm
 
 from trainworks.photostock.curation import index
 from trainworks.photostock.preprocessing.pixels import Preprocessing
+from trainworks.progress import Bar
 
 
 def pixel_array(rows: pd.DataFrame, shards: list[Path], preprocessing: Preprocessing, path: Path) -> np.ndarray:
@@ -30,7 +30,7 @@ def pixel_array(rows: pd.DataFrame, shards: list[Path], preprocessing: Preproces
 
     with ThreadPoolExecutor() as pool:
         # Read ahead at most 256 pictures: map() alone would hold them all.
-        progress = tqdm(index.pictures(rows, shards), "pictures", len(rows), delay=2, leave=False)
+        progress = Bar(index.pictures(rows, shards), "pictures", len(rows))
         for batch in _batches(progress, 256):
             list(pool.map(fill, batch))
     return array
