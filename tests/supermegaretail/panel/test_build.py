@@ -235,8 +235,8 @@ def test_zeros_that_are_no_chance_get_a_named_warning(tmp_path):
     sold = {MILK: [20] * 30 + [0] * 6, BREAD: [1, 0, 0] * 12, ("02", "milk"): [20] * 36}
     _, ledger = made(tmp_path, sales=weekly(sold))
     assert ledger["warnings"] == [
-        "store 01 product milk sold nothing for 6 weeks from 2024-08-01, after 20 a week: by chance 1 in 10^52; an empty shelf? "
-        "there is no stock table to say otherwise"
+        "store 01 product milk sold nothing for 6 weeks from 2024-08-01, after 20 a week: by chance 1 in 10^52; "
+        "an empty shelf, or no longer sold? there is no stock table to say otherwise"
     ]
 
 

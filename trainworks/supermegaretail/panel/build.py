@@ -230,7 +230,7 @@ def _warn(panel: Panel, time: Periods, since: np.ndarray, has_stock: bool, ledge
     for zeros in runs[:NAMED]:
         warnings.append(
             f"{_name(panel, zeros.series)} sold nothing for {zeros.length} {panel.period}s from {panel.starts[zeros.first]}, after "
-            f"{zeros.mean:.3g} a {panel.period}: by chance 1 in 10^{-zeros.log10:.0f}; an empty shelf? {stock} otherwise"
+            f"{zeros.mean:.3g} a {panel.period}: by chance 1 in 10^{-zeros.log10:.0f}; an empty shelf, or no longer sold? {stock} otherwise"
         )
     ledger["left_out"]["warnings not written out"] = max(0, len(runs) - NAMED) + max(0, len(never) - NAMED)
 
