@@ -84,7 +84,8 @@ def check_parity(
     child process: one that crashes the runtime must not take the pipeline with it.
 
     Returns:
-        {"max_abs": largest difference, "batches": sizes tried, "tolerance": *absolute*, "relative_tolerance": *relative*}
+        {"max_abs": largest difference, "max_share": of what it may be, "batches": sizes tried, "tolerance": *absolute*,
+        "relative_tolerance": *relative*}
 
     Raises:
         ParityError: a value differs by more than that, an output has another shape, or the runtime died.
@@ -102,8 +103,9 @@ def check_parity(
                 f"{path.name}: {output} differs from its model by {difference[worst]:.2e}, allowed {allowed[worst[1:]]:.2g}; "
                 f"largest difference by batch size {by_batch}"
             )
-        largest.append(float(difference.max()))
-    return {"max_abs": max(largest), "batches": list(batches), "tolerance": absolute, "relative_tolerance": relative}
+        largest.append((float(difference.max()), float((difference / np.maximum(allowed, 1e-300)).max())))
+    whole, share = (max(values) for values in zip(*largest, strict=True))
+    return {"max_abs": whole, "max_share": share, "batches": list(batches), "tolerance": absolute, "relative_tolerance": relative}
 
 
 def _answers(

@@ -47,7 +47,7 @@ def write(panel: Panel, out: Path, horizon: int = 4, promotion: float = 0.48, pr
     head = {"kind": "negative_binomial", "dispersion": [DISPERSION] * (len(recipe.levels[SERIES]) + 1)}
     content = {"schema": 1, "model": "toy", "recipe": recipe.to_json(), "head": head, "quantiles": QUANTILES, "zone": "UTC"}
     (out / "features.json").write_text(json.dumps(content))
-    (out / "parity.json").write_text(json.dumps({"max_relative": 0.0, "batches": [1, 2], "tolerance": 1e-5}))
+    (out / "parity.json").write_text(json.dumps({"max_share": 0.0, "relative_tolerance": 1e-5, "rows": 8}))
     state.write(panel, out / state.FILE)
     manifest.write(out)
     return out

@@ -49,6 +49,10 @@ def folders(out: Path) -> dict[str, Path | list[Path]]:
     for folder in ("panel", "recipe", "lines-0", "lines-1"):
         (out / folder).mkdir(parents=True)
     panel.save(out / "panel")
+    left_out = {"series that sell less": 3, "stores": {"9999": "its periods begin on Monday"}}
+    (out / "panel" / "ledger.json").write_text(
+        json.dumps({"left_out": left_out, "warnings": ["P1 of store 0003 sold nothing for 6 weeks"]})
+    )
     for folder in ("lines-0", "lines-1"):
         (out / folder / "ledger.json").write_text(json.dumps(LEDGER))
     scores = [{"model": name, "pinball": loss, "seconds": 0.1} for name, loss in (("toy", 1.1), ("naive", 1.5))]

@@ -64,7 +64,7 @@ def test_the_page_is_whole_in_itself(html):
 
 def test_fan_charts_show_real_series_with_what_then_happened(html):
     """A promoted one among them; each told in words to who cannot see it."""
-    charts = re.findall(r'aria-label="([^"]* · P\d: units sold in each week[^"]*)"', html)
+    charts = re.findall(r'aria-label="([^"]* · P\d · \w+: units sold in each week[^"]*)"', html)
     assert (len(charts) >= 4 and "on offer in the periods that are forecast" in html) or "sells most" in html
 
 
@@ -81,3 +81,9 @@ def test_lines_that_do_not_add_up_are_refused(delivered, tmp_path):
     (lines / "ledger.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match="must add up"):
         written(delivered, tmp_path, lines=[lines])
+
+
+def test_what_the_panel_warns_of_and_leaves_out_is_shown(html):
+    """A planner knows whether a shelf was empty; a store that was refused is named with why."""
+    assert "P1 of store 0003 sold nothing for 6 weeks" in html
+    assert "9999: its periods begin on Monday" in html and "series that sell less" in html

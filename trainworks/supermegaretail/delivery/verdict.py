@@ -63,7 +63,7 @@ def _measured(
         case "regression":
             return _regression(metrics)
         case "parity":
-            return _number(parity["max_relative"]), ""
+            return parity["max_share"] * parity["relative_tolerance"], f"{parity['rows']} rows"
         case "rejected":
             sales = ledger["sales"]
             return sum(sales["rejected"].values()) / max(sales["read"], 1), ""

@@ -17,6 +17,7 @@ from trainworks import behaviour
 from trainworks.behaviour import Case, drawn, pick
 from trainworks.supermegaretail.evaluation import another_process
 from trainworks.supermegaretail.evaluation.checks import BEHAVIOUR
+from trainworks.supermegaretail.evaluation.slices import is_promoted
 from trainworks.supermegaretail.evaluation.tried import Tried
 from trainworks.supermegaretail.features.design import design
 from trainworks.supermegaretail.panel.panel import Panel, State
@@ -135,7 +136,7 @@ def promotion_gone(tried: Tried) -> list[Case]:
     columns = tried.planned("promotion")
     if not columns:
         return []
-    ahead = np.nan_to_num(tried.panel.covariates[columns[0]][:, tried.origin + 1 :]) > 0
+    ahead = is_promoted(tried.panel)[:, tried.origin + 1 :]
     chosen = _drawn([series for series in tried.alive if ahead[series].any()])
     without = tried.numbers(tried.offered(chosen, None))
     cases = []

@@ -26,10 +26,9 @@ def slices(rows: Rows, panel: Panel) -> dict[str, Masks]:
     periods_SO = np.stack([np.isfinite(panel.demand[:, : end + 1]).sum(1) for end in ends], 1)
     which = np.searchsorted(ends, origin)
     sold, periods = sold_SO[series, which], periods_SO[series, which]
-    promoted = panel.covariates.get("promotion")
     parts: dict[str, Masks] = {}
-    if promoted is not None:
-        on_offer = np.nan_to_num(promoted[series, target]) > 0
+    if "promotion" in panel.covariates:
+        on_offer = is_promoted(panel)[series, target]
         parts["promotion"] = {"promoted": on_offer, "not promoted": ~on_offer}
     parts["volume"] = _volume(sold / np.maximum(periods, 1))
     parts["age"] = _age(periods, ends[which] + 1)
@@ -39,6 +38,12 @@ def slices(rows: Rows, panel: Panel) -> dict[str, Masks]:
     parts["horizon"] = {f"{step} ahead": rows.step == step for step in np.unique(rows.step)}
     present = {name: {part: mask for part, mask in masks.items() if mask.any()} for name, masks in parts.items()}
     return {name: masks for name, masks in present.items() if len(masks) > 1}
+
+
+def is_promoted(panel: Panel) -> np.ndarray:
+    """Whether each cell, bool (S, T), is promoted by more than half of what its series is at most; of a chain's stores it is a share."""
+    promotion = np.nan_to_num(panel.covariates["promotion"])
+    return promotion > promotion.max(1, keepdims=True) / 2
 
 
 def places(rows: Rows, panel: Panel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -62,10 +62,17 @@ class Tried:
         return replace(self.panel, covariates=self.panel.covariates | {"price": price})
 
     def offered(self, series: list[int], kind: str | None) -> Panel:
-        """The panel in which *series* have a promotion of that *kind*, a column, in all periods ahead; none if it is None."""
+        """The panel in which *series* have a promotion of that *kind*, a column, in all periods ahead; none if it is None.
+
+        It is as large as half of all promotions of that kind are: where series are of a chain, a promotion is a share of its stores.
+        """
         changed = {name: self.panel.covariates[name].copy() for name in self.planned("promotion")}
+        usual = 0.0
+        if kind is not None:
+            known = self.panel.covariates[kind][:, : self.panel.known]
+            usual = float(np.median(known[known > 0])) if (known > 0).any() else 1.0
         for name, values in changed.items():
-            values[series, self.origin + 1 :] = float(kind is not None and name in ("promotion", kind))
+            values[series, self.origin + 1 :] = usual if name in ("promotion", kind) else 0.0
         return replace(self.panel, covariates=self.panel.covariates | changed)
 
     def planned(self, covariate: str) -> list[str]:

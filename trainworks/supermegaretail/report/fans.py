@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from trainworks.report.page import INK, LINE, MUTED, SERIES, inline
 from trainworks.supermegaretail.evaluation.rows import Rows
-from trainworks.supermegaretail.evaluation.slices import places
+from trainworks.supermegaretail.evaluation.slices import is_promoted, places
 from trainworks.supermegaretail.panel.panel import Panel, State
 
 PAST = 30
@@ -33,38 +33,44 @@ class Fan:
 
 
 def fans(panel: Panel, rows: Rows, origin: int) -> list[Fan]:
-    """A chart for each of the series that `_chosen` names; *rows* are the forecasts from *origin*."""
+    """A chart of the series that is worth it most for each of `_reasons`, none twice; *rows* are the forecasts from *origin*."""
     series, _, target = places(rows, panel)
     shown: dict[int, str] = {}
-    for why, number in _chosen(panel, rows, series, target):
-        shown.setdefault(number, why)
+    for why, worth in _reasons(panel, rows, series, target):
+        best = [number for number in np.argsort(-worth, kind="stable").tolist() if worth[number] > 0 and number not in shown]
+        shown |= dict.fromkeys(best[:1], why)
     result = []
     for number, why in shown.items():
-        title = " · ".join(str(panel.series[key][number].as_py()) for key in panel.keys)
+        title = name_of(panel, number)
         mask = series == number
         result.append(Fan(title, why, _chart(panel, number, origin, target[mask], rows.take(mask), title)))
     return result
 
 
-def _chosen(panel: Panel, rows: Rows, series: np.ndarray, target: np.ndarray) -> Iterator[tuple[str, int]]:
-    """Why, and which series: those that sell most, a promoted one, one out of stock, a typical one, and one that was missed by far."""
+def name_of(panel: Panel, number: int) -> str:
+    """A series' keys, and what kind of product it is."""
+    kinds = [name for name in ("category",) if name in panel.series.column_names and name not in panel.keys]
+    return " · ".join(str(panel.series[name][number].as_py()) for name in (*panel.keys, *kinds))
+
+
+def _reasons(panel: Panel, rows: Rows, series: np.ndarray, target: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Why a series may be shown, with how much it is worth showing for that, (S,): above 0 if at all."""
     count = len(panel.series)
-    sold = np.nan_to_num(np.bincount(series, rows.actual * rows.worth, count))
-    present = np.bincount(series, minlength=count) > 0
-    order = np.argsort(-np.where(present, sold, -1), kind="stable")
-    yield "sells most", int(order[0])
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.nan_to_num(np.bincount(series, values * rows.worth, count))
+
+    sold = total(rows.actual)
+    yield "sells most", sold
     if "promotion" in panel.covariates:
-        promoted = np.nan_to_num(panel.covariates["promotion"][series, target]) > 0
-        worth = np.bincount(series, promoted * rows.actual * rows.worth, count)
-        if worth.any():
-            yield "on offer in the periods that are forecast", int(np.argmax(worth))
-    out = (panel.state[:, -PAST:] == State.OUT_OF_STOCK).sum(1) * (sold > 0)
-    if out.any():
-        yield "was out of stock", int(np.argmax(out))
-    yield "a typical series", int(order[max(0, int(present.sum()) // 2)])
-    off = np.bincount(series, np.abs(rows.actual - rows.mean) * rows.worth, count)
-    yield "was missed by most", int(np.argmax(off))
-    yield "sells second most", int(order[min(1, count - 1)])
+        promoted = is_promoted(panel)
+        changes = promoted[:, : panel.known].mean(1) < 0.5
+        yield "on offer in the periods that are forecast", total(promoted[series, target] * rows.actual) * changes
+    yield "was out of stock", (panel.state[:, -PAST:] == State.OUT_OF_STOCK).sum(1) * (sold > 0)
+    order = np.argsort(np.argsort(-sold, kind="stable"), kind="stable")
+    yield "a typical series", (sold > 0) / (1 + np.abs(order - (sold > 0).sum() // 2))
+    yield "was missed by most", total(np.abs(rows.actual - rows.mean))
+    yield "sells second most", sold
 
 
 def _chart(panel: Panel, number: int, origin: int, target: np.ndarray, rows: Rows, title: str) -> Markup:
@@ -75,10 +81,9 @@ def _chart(panel: Panel, number: int, origin: int, target: np.ndarray, rows: Row
         figure = Figure(figsize=(4.3, 2.5), layout="constrained")
         axes = figure.subplots()
         starts = panel.starts.astype("O")
-        promotion = panel.covariates.get("promotion")
-        if promotion is not None:
+        if "promotion" in panel.covariates:
             half = timedelta(days=int((panel.starts[1] - panel.starts[0]).astype(int)) / 2)
-            for k in np.flatnonzero(np.nan_to_num(promotion[number, first : target.max() + 1]) > 0) + first:
+            for k in np.flatnonzero(is_promoted(panel)[number, first : target.max() + 1]) + first:
                 axes.axvspan(starts[k] - half, starts[k] + half, color=LINE, linewidth=0, zorder=0)
         axes.plot(starts[past], panel.demand[number, past], color=INK, linewidth=1.1, label="sold")
         for place, (low, high) in enumerate(BANDS):

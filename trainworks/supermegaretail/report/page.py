@@ -14,7 +14,7 @@ from trainworks import facts
 from trainworks.config import Section
 from trainworks.report import behaviour_section, ledger, run_section
 from trainworks.report import verdict as gates_table
-from trainworks.report.page import Table, render
+from trainworks.report.page import Table, render, short
 from trainworks.storage import manifest
 from trainworks.supermegaretail.delivery.knobs import GateConfig
 from trainworks.supermegaretail.delivery.verdict import ledger as summed
@@ -28,9 +28,14 @@ from trainworks.supermegaretail.run import Run
 
 PACKAGES = (
     *("duckdb", "lightgbm", "statsforecast", "scikit-learn", "skl2onnx", "onnxmltools", "torch", "pytorch-lightning"),
-    *("onnx", "onnxruntime", "numpy", "pyarrow", "pandas", "flytekit", "pyspark"),
+    *("onnx", "onnxruntime", "numpy", "pyarrow", "pandas", "pyspark", "flytekit"),
 )
 """Packages whose version can change a number of the report."""
+
+LEDGER = "ledger.json"
+"""Of the panel: what was left out, and warnings."""
+
+_NAMES = 160
 
 
 def report(
@@ -89,10 +94,12 @@ def write(
         costs=results.costs(measured),
         price=results.price_response(measured),
         promotions=results.promotion_response(measured),
-        worst=results.worst(rows),
+        worst=results.worst(rows, panel),
         behaviour=_behaviour(run.behaviour),
         ledgers=list(_ledgers(summed(lines))),
         states=_states(panel),
+        left_out=_left_out(_json(run.panel / LEDGER)),
+        warnings=_json(run.panel / LEDGER)["warnings"],
         panel=panel,
         ran=run_section.section(ran, sections, manifest.digest(run.panel), measured.get("release", {}).get("ran", {})),
         features=_json(run.forecaster / FEATURES),
@@ -138,6 +145,17 @@ def _states(panel: Panel) -> Table:
     counts = np.bincount(panel.state.ravel(), minlength=len(words))
     rows = [[words[state], int(counts[state]), "demand" if state in (State.SOLD, State.ZERO) else "not looked at"] for state in words]
     return Table("Cells of the panel", ["State", "Cells", "Counts as"], rows)
+
+
+def _left_out(counted: Mapping[str, Any]) -> Table | None:
+    """What the panel has not, of what was clean."""
+    rows: list[list[object]] = []
+    for what, which in counted["left_out"].items():
+        named = [f"{name}: {why}" for name, why in which.items()] if isinstance(which, dict) else which
+        number = named if isinstance(named, int) else len(named)
+        if number:
+            rows.append([what, number, "" if isinstance(named, int) else short("; ".join(named), _NAMES)])
+    return Table("Left out of the panel", ["What", "Number", "Which"], rows) if rows else None
 
 
 def _json(path: Path) -> Any:

@@ -10,6 +10,9 @@ from markupsafe import Markup
 from trainworks.report.page import Mark, Quantity, Table, cell, curves, percent, seconds, short
 from trainworks.supermegaretail.evaluation import losses
 from trainworks.supermegaretail.evaluation.rows import Rows
+from trainworks.supermegaretail.evaluation.slices import places
+from trainworks.supermegaretail.panel.panel import Panel
+from trainworks.supermegaretail.report.fans import name_of
 
 MEASURES = {
     "pinball": "Pinball loss, units",
@@ -57,7 +60,8 @@ def by_model(scores: Sequence[Mapping[str, Any]], chosen: str) -> Table:
             [
                 name,
                 *(mean(rows, measure, test=False) for measure in ("pinball", "weighted", "mae")),
-                *(mean(rows, measure, test=True) for measure in ("pinball", "bias")),
+                mean(rows, "pinball", test=True),
+                _signed(mean(rows, "bias", test=True)),
                 seconds(sum(spent)) if spent else None,
             ]
         )
@@ -87,7 +91,7 @@ def parts(measured: Mapping[str, Any]) -> list[Table]:
                 short(part, _LONGEST),
                 of["rows"],
                 of["pinball"]["value"],
-                percent(of["bias"]["value"]) if of["bias"]["value"] is not None else None,
+                _signed(of["bias"]["value"]),
                 share(of["gains"]["pinball_share"]) if of["gains"] else None,
                 share(of["gains"]["cost_share"]) if of["gains"] else None,
             ]
@@ -153,7 +157,7 @@ def promotion_response(measured: Mapping[str, Any]) -> Table | None:
     return Table("With a promotion beside without", ["Kind", "Median series", "80 % of the series"], rows)
 
 
-def worst(rows: Rows) -> Table:
+def worst(rows: Rows, panel: Panel) -> Table:
     """The series that lose most, price-weighted: what they sold, what was expected, and their share of all loss."""
     loss_N = rows.worth * losses.pinball(rows.actual, rows.quantiles).mean(1)
     count = rows.series.max() + 1
@@ -161,13 +165,12 @@ def worst(rows: Rows) -> Table:
         name: np.bincount(rows.series, values, count) for name, values in (("loss", loss_N), ("sold", rows.actual), ("mean", rows.mean))
     }
     order = np.argsort(-sums["loss"], kind="stable")[:WORST]
-    first = np.unique(rows.series, return_index=True)[1]
+    position = places(rows, panel)[0][np.unique(rows.series, return_index=True)[1]]
     lines = []
     for number in order:
-        name = " · ".join(str(rows.table[key][int(first[number])].as_py()) for key in rows.keys)
         lines.append(
             [
-                short(name, _LONGEST),
+                short(name_of(panel, int(position[number])), _LONGEST),
                 float(sums["sold"][number]),
                 float(sums["mean"][number]),
                 float(sums["loss"][number]),
@@ -175,6 +178,10 @@ def worst(rows: Rows) -> Table:
             ]
         )
     return Table(f"The {len(lines)} series that lose most", ["Series", "Sold", "Expected", "Loss × price", "Share of all"], lines)
+
+
+def _signed(share: float | None) -> Quantity | None:
+    return None if share is None else Quantity(f"{100 * share:+.1f} %".replace("-", "−"))
 
 
 def within(of: Mapping[str, Any], words: Any = cell) -> Quantity | None:
