@@ -3,6 +3,7 @@
 What differs between clusters comes from the environment of ``pyflyte register``:
 
 =========================== ==========================================================================================
+``TRAINWORKS_ARTIFACTS``    ``s3://bucket/prefix``, where stages leave what they hand on, and their checkpoints
 ``TRAINWORKS_SIZE``         ``laptop``, ``standard`` (the default) or ``large``: what stages request
 ``TRAINWORKS_DATA``         ``s3://bucket/prefix``, which holds what experiments name as a folder below ``data``
 ``TRAINWORKS_ACCELERATOR``  the kind of GPU, such as ``L4``; any if not set
@@ -20,7 +21,7 @@ from flytekit import PodTemplate, Resources
 from flytekit.extras import accelerators
 from flytekit.extras.accelerators import GPUAccelerator
 
-from trainworks.storage import s3
+from trainworks.storage import s3, store
 
 CPU = "{{.image.cpu.fqn}}:{{.image.cpu.version}}"
 GPU = "{{.image.gpu.fqn}}:{{.image.gpu.version}}"
@@ -98,7 +99,22 @@ def gpus() -> int:
 def registered_with() -> dict[str, str]:
     """The facts of this deployment that a task needs in its pod too, as its environment."""
     names = ("TRAINWORKS_ACCELERATOR", "TRAINWORKS_GPUS", "TRAINWORKS_SIZE")
-    return {name: os.environ[name] for name in names if name in os.environ}
+    facts = {name: os.environ[name] for name in names if name in os.environ}
+    return facts | ({"TRAINWORKS_ARTIFACTS": root} if (root := store.remote()) else {})
+
+
+def artifact_root() -> str:
+    """Where the stages of a cluster leave what they hand on.
+
+    Raises:
+        ValueError: nowhere, or on this machine.
+    """
+    if root := store.remote():
+        return root
+    raise ValueError(
+        f"TRAINWORKS_ARTIFACTS = {os.environ.get('TRAINWORKS_ARTIFACTS', '')!r}: expected {s3.SCHEME}bucket/prefix, "
+        "which every pod of the cluster can write to"
+    )
 
 
 def recipients() -> list[str]:

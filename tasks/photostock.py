@@ -9,7 +9,7 @@ from flytekit import Deck
 from flytekit.types.directory import FlyteDirectory
 
 from tasks.attempts import on_cluster
-from tasks.deployment import GPU, LARGE, MEDIUM, SMALL, GpuPod, accelerated, accelerator, gpus, registered_with
+from tasks.deployment import GPU, LARGE, MEDIUM, SMALL, GpuPod, accelerated, accelerator, gpus
 from tasks.stage import Artifact, lasting, path, paths, stage, step
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
@@ -40,7 +40,7 @@ class Checked(NamedTuple):
     train_on: str
 
 
-@step(environment=registered_with())
+@step()
 def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, release_to: str, train_on: TrainOn) -> Checked:
     """Refuse bad knobs, sources, targets and deployments before anything expensive."""
     from trainworks.photostock.catalogue import catalogue

@@ -26,7 +26,7 @@ from flytekit.types.directory import FlyteDirectory
 
 from tasks.attempts import flyte_errors, on_cluster
 from tasks.cache import CodeOf
-from tasks.deployment import CPU, SMALL, StagePod, use_credentials_of_flyte
+from tasks.deployment import CPU, SMALL, StagePod, registered_with, use_credentials_of_flyte
 from tasks.knobs import build, flat
 from trainworks.config import Section
 from trainworks.storage import manifest, s3, store
@@ -91,7 +91,7 @@ def step(requests: Resources = SMALL, image: str = CPU, retries: int = 2, timeou
                 logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # flytekit leaves its S3 client open
             return function(**inputs)
 
-        whole = {"pod_template": StagePod(), **more}
+        whole = {"pod_template": StagePod(), "environment": registered_with(), **more}
         body = flyte_errors()(flat(build, **sections)(watched))
         return task(body, requests=requests, container_image=image, retries=retries, timeout=timeout, **whole)
 

@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     release_commands.add(commands)
     of_rooms = dict(_add_rooms(commands))
     arguments = sys.argv[1:] if arguments is None else arguments
+    _add_cluster(commands, arguments)
     if rooms := [name for name, known in of_rooms.items() if arguments and arguments[0] in known]:
         spellings = " or ".join(f"{parser.prog} {name} {arguments[0]}" for name in rooms)
         parser.error(f"{arguments[0]} is a command of a pipeline: it is called {spellings} now")
@@ -49,6 +50,17 @@ def _add_rooms(commands: argparse._SubParsersAction) -> Iterator[tuple[str, Coll
         below = parser.add_subparsers(required=True, metavar="COMMAND")
         room.add(below)
         yield package.name, below.choices
+
+
+def _add_cluster(commands: argparse._SubParsersAction, arguments: Sequence[str]) -> None:
+    """Add ``cluster``, whose module is among the tasks it registers and needs flytekit: it is imported only if it is asked for."""
+    if list(arguments[:1]) != ["cluster"]:
+        commands.add_parser("cluster", help="a Flyte cluster: does it run the pipelines?")
+        return
+    sys.path.insert(0, str(Path.cwd()))
+    if not find_spec("tasks"):
+        commands.add_parser("cluster").error("expected to be run in the folder of the repository, whose tasks it registers")
+    import_module("tasks.cluster").add(commands)
 
 
 def _add_compare(commands: argparse._SubParsersAction) -> None:

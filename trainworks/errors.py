@@ -56,6 +56,10 @@ class StorageUnreachable(StorageError):
     """A store that gave no answer; the same request may succeed later."""
 
 
+class ClusterError(TrainworksError):
+    """A Flyte cluster that does not run this; says what to do about it."""
+
+
 class ReleaseError(TrainworksError):
     """A place that cannot hold releases."""
 

@@ -22,11 +22,10 @@ class Bar(tqdm):
             how |= {"mininterval": EVERY, "maxinterval": EVERY, "file": io.StringIO()}
         super().__init__(iterable, desc, total, delay=2, leave=False, **how)
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Show the state; an empty *msg* takes the bar away, which a log need not know."""
         if not self.is_logged:
-            return super().display(msg, pos)
-        if msg is None:
+            super().display(msg, pos)
+        elif msg is None:
             done, total = (self.format_sizeof(n) if self.unit_scale else f"{n:,}" for n in (self.n, self.total or 0))
             log.info("%-9s %s%s %s", self.desc.removesuffix(": "), done, f" of {total}" if self.total else "", self.unit.strip())
-        return True
