@@ -138,6 +138,8 @@ def test_a_plan_that_ends_is_refused_or_falls_back_as_declared(panel):
     """By name, with period and number of series; what falls back is counted."""
     with pytest.raises(DataError, match=r"weather@plan has no value for 18 of 18 series in the period that starts on 2025-07-17"):
         design(panel, [79], HORIZON, learn(panel, "lag(1)", "weather@plan", 4))
+    learned = design(panel.until(79), [76, 78], HORIZON, learn(panel, "lag(1)", "weather@plan", 4), learnable=True)
+    assert learned.fallbacks == {"weather": 0}
     made = design(panel, [79], HORIZON, learn(panel, "lag(1)", "weather@plan(last)", 4))
     assert row(made, 2, 79, 4)["weather"] == panel.covariates["weather"][2, 79]
     assert made.fallbacks == {"weather": 72}

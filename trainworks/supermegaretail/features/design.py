@@ -68,7 +68,7 @@ def design(panel: Panel, origins: Sequence[int], steps: Sequence[int], recipe: R
     """
     at, ahead = np.asarray(origins, np.intp), np.asarray(steps, np.intp)
     shape = (len(panel.sells), len(at), len(ahead))
-    known = Known(panel, recipe.fill)
+    known = Known(panel, recipe.fill, forecast=not learnable)
     by_column = {"step": ahead[None, None, :]}
     by_column |= _history(panel, at, ahead, recipe, known)
     by_column |= _calendar(panel, at, ahead)

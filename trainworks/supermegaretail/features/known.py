@@ -20,10 +20,13 @@ WITHOUT_PLAN_ZERO = ("promotion", "holiday")
 
 
 class Known:
-    """The covariates of *panel*; counts in ``fallbacks`` the target cells for which a plan had no value, by covariate."""
+    """The covariates of *panel*; counts in ``fallbacks`` the target cells for which a plan had no value, by covariate.
 
-    def __init__(self, panel: Panel, fill: dict[str, float]):
-        self.panel, self.fill = panel, fill
+    Targets after the last period with sales need a plan if they are *forecast*; to learn, they are not used.
+    """
+
+    def __init__(self, panel: Panel, fill: dict[str, float], *, forecast: bool = True):
+        self.panel, self.fill, self.forecast = panel, fill, forecast
         self.fallbacks: Counter[str] = Counter()
         nothing = np.full(panel.sells.shape, np.nan)
         self._planned = panel.covariates.get("price", nothing).astype(np.float64)
@@ -97,7 +100,8 @@ class Known:
             return value
         sells = np.where(targets < periods, self.panel.sells[:, np.minimum(targets, periods - 1)], True)
         missing = np.isnan(value) & sells
-        ahead = missing & (targets >= self.panel.known)
+        is_ahead = targets >= self.panel.known
+        ahead = missing & is_ahead & self.forecast
         if covariate.missing == "refuse" and ahead.any():
             first = int(targets[ahead.any(axis=0)].min())
             cells = int((ahead & (targets == first)).any(axis=(1, 2)).sum())
@@ -106,7 +110,7 @@ class Known:
                 f"covariates: {covariate.name}@{covariate.when} has no value for {cells} of {len(values)} series in {when}; "
                 f"add them to the table, or declare {covariate.name}@{covariate.when}(last) or {covariate.name}@past(1)"
             )
-        self.fallbacks[covariate.name] += int(missing.sum())
+        self.fallbacks[covariate.name] += int((missing & (self.forecast | ~is_ahead)).sum())
         return value
 
     def _filled(self, name: str, values: np.ndarray) -> np.ndarray:
