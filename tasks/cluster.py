@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from flyteidl.core.catalog_pb2 import CACHE_HIT
@@ -235,10 +236,10 @@ def _follow(remote: FlyteRemote, execution: FlyteWorkflowExecution, quiet: bool 
     stuck: dict[str, float] = {}
     while True:
         execution = remote.sync_execution(execution, sync_nodes=True)
-        for node in sorted(execution.node_executions.values(), key=lambda node: node.closure.created_at):
+        for node in sorted(_nodes(execution.node_executions.values()), key=lambda node: node.closure.created_at):
             state = _state(node)
-            if node.id.node_id != "start-node" and said.get(node.id.node_id) != state and not quiet:
-                console.print(f"{time.strftime('%H:%M:%S')}  {node.id.node_id:20} {state}", markup=False)
+            if said.get(node.id.node_id) != state and not quiet:
+                console.print(f"{time.strftime('%H:%M:%S')}  {node.metadata.spec_node_id:20} {state}", markup=False)
             said[node.id.node_id] = state
             if re.search(r"ErrImagePull|ImagePullBackOff|InvalidImageName|pulling image", state):
                 since = stuck.setdefault(node.id.node_id, time.monotonic())
@@ -248,6 +249,15 @@ def _follow(remote: FlyteRemote, execution: FlyteWorkflowExecution, quiet: bool 
         if execution.is_done:
             return "" if execution.is_successful else _why(execution)
         time.sleep(EVERY)
+
+
+def _nodes(nodes: Iterable[FlyteNodeExecution]) -> Iterator[FlyteNodeExecution]:
+    """Those that work: of a condition or a round of trials, the nodes within."""
+    for node in nodes:
+        if node.metadata.is_parent_node:
+            yield from _nodes(node._underlying_node_executions or [])
+        elif node.id.node_id != "start-node":
+            yield node
 
 
 def _state(node: FlyteNodeExecution) -> str:
@@ -268,14 +278,15 @@ def _state(node: FlyteNodeExecution) -> str:
 
 def _why(execution: FlyteWorkflowExecution) -> str:
     """The failed node with its sentence, the end of what it said, and where its logs are."""
-    failed = [node for node in execution.node_executions.values() if node.closure.phase == NodeExecution.FAILED and node.closure.error]
+    nodes = _nodes(execution.node_executions.values())
+    failed = [node for node in nodes if node.closure.phase == NodeExecution.FAILED and node.closure.error]
     if not failed:
         return execution.error.message if execution.error else "it was terminated"
     first = min(failed, key=lambda node: node.closure.updated_at or node.closure.created_at)
     logs = [log.uri for task in first.task_executions or [] for log in task.closure.logs or []]
     lines = first.closure.error.message.strip().splitlines()
     shown = lines if len(lines) <= 12 else [lines[0], "…", *lines[-10:]]
-    return "\n".join([f"{first.id.node_id}: {shown[0]}", *shown[1:], *(f"log: {uri}" for uri in logs)])
+    return "\n".join([f"{first.metadata.spec_node_id}: {shown[0]}", *shown[1:], *(f"log: {uri}" for uri in logs)])
 
 
 def _said(error: BaseException) -> str:
