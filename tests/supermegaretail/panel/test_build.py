@@ -76,6 +76,17 @@ def test_a_week_in_which_nobody_sells_is_missing_not_zeros(tmp_path):
     assert "1 week(s) without any sale, taken as missing, not as zeros: 2024-01-25" in ledger["warnings"]
 
 
+def test_a_weekday_on_which_stores_are_shut_is_closed(tmp_path):
+    """Of days, Sundays: no zeros to learn from, and no forecast; another day without any sale is missing."""
+    days = [date(2024, 1, 1) + timedelta(days=number) for number in range(60)]
+    sales = [{"date": day, "store": "01", "product": "milk", "quantity": 5.0} for day in days if day.weekday() != 6 and day != days[17]]
+    panel, ledger = made(tmp_path, PanelConfig(grain="store, product, day"), sales=sales)
+    sundays = np.array([(date(2024, 1, 1) + timedelta(days=number)).weekday() == 6 for number in range(64)])
+    assert np.array_equal(panel.sells[0], ~sundays)
+    assert np.flatnonzero(panel.state[0] == State.CLOSED).tolist() == sorted([*np.flatnonzero(sundays[:60]), 17])
+    assert ledger["warnings"] == ["1 day(s) without any sale, taken as missing, not as zeros: 2024-01-18"]
+
+
 def test_products_and_stores_say_from_and_until_when_they_sell(tmp_path):
     """launched and delisted, opened and closed; a product to be launched is in the panel without demand."""
     sold = {MILK: [0, 5, 5, 5, 5, 0], ("02", "milk"): [5, 5, 5, 5, 5, 5]}

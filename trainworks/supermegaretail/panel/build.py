@@ -95,7 +95,8 @@ def _panel(run: Engine, files: dict[str, list[Path]], config: PanelConfig, decla
         place_lines=place_lines,
         signs=beside.signs,
         most_stock=beside.most_stock,
-        shut=beside.shut | statics.shut(names, first_days),
+        shut=beside.shut | statics.shut(names, first_days) | time.is_off(first_days[:-1]),
+        missing=np.isin(np.arange(len(time.starts)), time.missing),
         promoted=beside.promoted,
     )
     state, sells = states(evidence, period, config.horizon)

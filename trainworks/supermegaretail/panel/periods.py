@@ -28,6 +28,7 @@ class Periods:
         dropped: lines in incomplete first and last periods
         missing: positions of periods between others in which nobody sold anything
         finest: day, week or month, what the dates of sales tell apart
+        off: (7,) bool, weekdays from Monday on which hardly anything is ever sold; none of weeks and months
     """
 
     period: str
@@ -36,6 +37,11 @@ class Periods:
     dropped: int
     missing: tuple[int, ...]
     finest: str
+    off: np.ndarray
+
+    def is_off(self, first_days: np.ndarray) -> np.ndarray:
+        """Which of the days are such weekdays."""
+        return self.off[_weekday(first_days.astype("datetime64[D]"))]
 
     def first_days(self, planned: int) -> np.ndarray:
         """The first days of all periods, *planned* ones after those with sales too, and of the one after them."""
@@ -82,8 +88,10 @@ def periods(period: str, sales: pa.Table, planned_starts: np.ndarray, closed: np
         )
     starts = start_after(first, period, np.arange(int((last - first).astype(np.int64)) // LEAST_DAYS[period] + 1))
     starts = starts[starts <= last]
-    missing = tuple(np.flatnonzero(~np.isin(starts, starts_of_lines)).tolist())
-    return Periods(period, starts, refused, int(lines[~inside].sum()), missing, finest)
+    counts = np.bincount(_weekday(np.unique(day)), minlength=7)
+    off = (counts * 20 < counts.max()) & (period == "day")
+    missing = tuple(np.flatnonzero(~np.isin(starts, starts_of_lines) & ~off[_weekday(starts)]).tolist())
+    return Periods(period, starts, refused, int(lines[~inside].sum()), missing, finest, off)
 
 
 def length_of_rows(first_days: np.ndarray, rows: np.ndarray, time: Periods) -> str:
@@ -129,6 +137,10 @@ def _other_weekdays(store: np.ndarray, day: np.ndarray, weekday: int) -> dict[st
             days = ", ".join(WEEKDAYS[other] for other in others)
             refused[name] = f"its periods begin on {days}, those of the others on {WEEKDAYS[weekday]}"
     return refused
+
+
+def _weekday(days: np.ndarray) -> np.ndarray:
+    return (days - MONDAY).astype(np.int64) % 7
 
 
 def _common_weekday(days: np.ndarray) -> int | None:

@@ -31,6 +31,7 @@ class Evidence:
         most_stock: (S, K), NaN where not known
         shut: (S, T) bool, closed or not listed by calendar, products or stores
         promoted: (S, T) bool
+        missing: (K,) bool, periods in which nobody sold anything
     """
 
     quantity: np.ndarray
@@ -40,6 +41,7 @@ class Evidence:
     most_stock: np.ndarray
     shut: np.ndarray
     promoted: np.ndarray
+    missing: np.ndarray
 
 
 def states(evidence: Evidence, period: str, horizon: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +50,7 @@ def states(evidence: Evidence, period: str, horizon: int) -> tuple[np.ndarray, n
     has_line = ~np.isnan(evidence.quantity)
     sign = has_line | evidence.signs
     silence = periods_since(sign)
-    closed = _nobody_sold(evidence) & ~has_line
+    closed = (_nobody_sold(evidence) | evidence.missing) & ~has_line
     sold = evidence.quantity > 0
     out = (evidence.most_stock <= 0) & ~sold
     listed = (silence <= YEAR[period]) & (silence >= 0)
