@@ -88,7 +88,6 @@ def step(requests: Resources = SMALL, image: str = CPU, retries: int = 2, timeou
             watch()
             if on_cluster():
                 use_credentials_of_flyte()
-                logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # flytekit leaves its S3 client open
             return function(**inputs)
 
         whole = {"pod_template": StagePod(), "environment": registered_with(), **more}
@@ -128,9 +127,10 @@ def stage(
 
 
 def watch() -> None:
-    """Show the library's progress on the terminal, once per process."""
+    """Show the library's progress on the terminal, once per process, and not that flytekit leaves its client of S3 open."""
     logger = logging.getLogger("trainworks")
     if not logger.handlers:
+        logging.getLogger("flytekit").addFilter(lambda record: "Unclosed client session" not in record.getMessage())
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)

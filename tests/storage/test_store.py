@@ -188,7 +188,7 @@ def test_of_an_output_only_what_is_read_is_fetched(machine, caplog):
 
     whole = store.remember("toy", "k", make)
     machine("two")
-    caplog.set_level("INFO", "trainworks")
+    caplog.set_level("DEBUG", "trainworks")
     folder = store.local(uri, whole=False)
     assert manifest.digest(folder) == manifest.digest(whole) and store.notes(folder) == store.notes(whole)
     assert [store.fetched(folder / "deep/b.txt").read_text() for _ in range(2)] == ["deep/b.txt"] * 2

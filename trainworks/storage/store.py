@@ -226,7 +226,8 @@ def _bring(folder: Path, name: str) -> None:
     try:
         manifest.verify(folder, name)
     except IntegrityError:
-        log.info("%-9s fetching %s of %s", stage, name, folder.name)
+        log.debug("%-9s fetching %s of %s", stage, name, folder.name)
+        _progress.count(stage, "fetched")
         with _draft(stage) as draft:
             shutil.copy(folder / manifest.NAME, draft)
             try:
