@@ -206,10 +206,13 @@ def check_writable(uri: str) -> None:
         StorageError: it cannot be done, and what to do about it.
     """
     scratch = _scratch(uri)
-    put(scratch, b"probe")
-    if read(scratch) != b"probe":
-        raise StorageError(f"{uri}: what was put there is not found again: {_ENDPOINT}")
-    delete(scratch)
+    try:
+        put(scratch, b"probe")
+        if read(scratch) != b"probe":
+            raise StorageError(f"{uri}: what was put there is not found again: {_ENDPOINT}")
+        delete(scratch)
+    except StorageError as error:
+        raise type(error)(str(error).replace(scratch, uri)) from error  # nobody knows the name of the scratch object
 
 
 def honours_conditions(uri: str) -> bool:
