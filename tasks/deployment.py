@@ -8,6 +8,7 @@ What differs between clusters comes from the environment of ``pyflyte register``
 ``TRAINWORKS_DATA``         ``s3://bucket/prefix``, which holds what experiments name as a folder below ``data``
 ``TRAINWORKS_ACCELERATOR``  the kind of GPU, such as ``L4``; any if not set
 ``TRAINWORKS_GPUS``         how many of them fine-tuning gets
+``TRAINWORKS_SPARK``        how many executors a Spark task gets, where the cluster has Flyte's Spark plugin; one pod does it all if not set
 ``TRAINWORKS_NOTIFY``       e-mail addresses with commas between them that hear of a scheduled run that fails; nobody if not set
 =========================== ==========================================================================================
 """
@@ -17,7 +18,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
-from flytekit import PodTemplate, Resources
+from flytekit import Email, PodTemplate, Resources, WorkflowExecutionPhase
 from flytekit.extras import accelerators
 from flytekit.extras.accelerators import GPUAccelerator
 
@@ -96,9 +97,35 @@ def gpus() -> int:
     return int(number)
 
 
+def spark(kind: str) -> dict[str, Any]:
+    """What makes a Flyte Spark task of a stage of this *kind*, as arguments of ``step``; nothing without ``TRAINWORKS_SPARK``.
+
+    Raises:
+        ValueError: not a number from 1 on.
+    """
+    number = os.environ.get("TRAINWORKS_SPARK")
+    if not number:
+        return {}
+    if not number.isdecimal() or int(number) < 1:
+        raise ValueError(f"TRAINWORKS_SPARK = {number!r}: expected how many executors a Spark task gets, such as 4")
+    from flytekitplugins.spark import Spark  # seconds, and pyspark: only for who asked for it
+
+    cpu, memory = _size()[kind]
+    each = {"cores": cpu, "memory": memory.replace("i", "").lower()}
+    asked = {f"spark.{role}.{what}": value for role in ("driver", "executor") for what, value in each.items()}
+    config = Spark(
+        spark_conf=asked | {"spark.executor.instances": number},
+        executor_path="/usr/local/bin/python3",
+        applications_path="local:///usr/local/bin/entrypoint.py",
+        driver_pod=StagePod(),
+        executor_pod=StagePod(),
+    )
+    return {"task_config": config, "environment": registered_with()}
+
+
 def registered_with() -> dict[str, str]:
     """The facts of this deployment that a task needs in its pod too, as its environment."""
-    names = ("TRAINWORKS_ACCELERATOR", "TRAINWORKS_GPUS", "TRAINWORKS_SIZE")
+    names = ("TRAINWORKS_ACCELERATOR", "TRAINWORKS_GPUS", "TRAINWORKS_SIZE", "TRAINWORKS_SPARK")
     facts = {name: os.environ[name] for name in names if name in os.environ}
     return facts | ({"TRAINWORKS_ARTIFACTS": root} if (root := store.remote()) else {})
 
@@ -120,6 +147,12 @@ def artifact_root() -> str:
 def recipients() -> list[str]:
     """E-mail addresses that hear of a scheduled run that fails; none unless they were stated."""
     return [address.strip() for address in os.environ.get("TRAINWORKS_NOTIFY", "").split(",") if address.strip()]
+
+
+def notifications() -> list[Email]:
+    """What tells `recipients` of a scheduled run that ends badly."""
+    ends = [WorkflowExecutionPhase.FAILED, WorkflowExecutionPhase.TIMED_OUT, WorkflowExecutionPhase.ABORTED]
+    return [Email(ends, recipients())] if recipients() else []
 
 
 def data(folder: str) -> str:

@@ -4,14 +4,12 @@ pyflyte --config flyte.config.yaml run remote-launchplan photostock.smoke       
 pyflyte --config flyte.config.yaml run --remote --copy all --destination-dir . workflows/launch_plans.py smoke  # as it is here
 """
 
-from flytekit import CronSchedule, Email, WorkflowExecutionPhase
+from flytekit import CronSchedule
 
-from tasks.deployment import recipients
+from tasks.deployment import notifications
 from tasks.experiments import name_left_out, names, plan
 from workflows.photostock import photostock
 from workflows.sweep import sweep
-
-BAD_ENDS = [WorkflowExecutionPhase.FAILED, WorkflowExecutionPhase.TIMED_OUT, WorkflowExecutionPhase.ABORTED]
 
 smoke = plan(photostock, "photostock.smoke")
 baseline = plan(photostock, "photostock.baseline")
@@ -20,7 +18,7 @@ nightly = plan(
     "photostock.nightly",
     fixed=("source", "release_to"),
     schedule=CronSchedule(schedule="0 2 * * *"),  # UTC
-    notifications=[Email(BAD_ENDS, recipients())] if recipients() else [],
+    notifications=notifications(),
 )
 swept = plan(sweep, "photostock.sweep")
 others = [name for name in names("photostock") if name not in ("smoke", "baseline", "nightly", "sweep")]

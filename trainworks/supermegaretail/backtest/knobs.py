@@ -11,6 +11,5 @@ class BacktestConfig(Section):
 
     name = "backtest"
 
-    horizon: int = knob(4, "periods ahead that are forecast", least=1, most=60)
     origins: int = knob(4, "times from which the backtest forecasts; the newest is the test, the others choose", least=2, most=60)
     step: int = knob(4, "periods between two of them", least=1, most=60)

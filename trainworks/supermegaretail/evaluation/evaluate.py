@@ -44,15 +44,19 @@ ERRORS = {"mae": "absolute error of the median", "rmse": "root mean squared erro
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
 """Quantiles that might be ordered, for the curve of costs."""
 
+AVERAGES = "averages"
+"""The folder of choose with the parts of averages."""
+
 FORECASTS, BACKTEST, TABLE = "forecasts.parquet", "backtest.parquet", "scores.parquet"
 
 
 def evaluate(forecaster: Path, panel: Path, parts: list[Path], recipe: Path, release: str, cost: CostConfig, out: Path) -> None:
     """Write ``metrics.json``, ``forecasts.parquet``, ``backtest.parquet``, ``scores.parquet`` and ``profile.json`` to *out*.
 
-    *parts* are the folders of the backtest, of every model and origin, *recipe* is that of choose, and *release* the version to
-    compare with, a folder or ``s3://`` URI, or ``""``; one that cannot be compared is told as ``unreadable``. Sets of numbers are those
-    of ``losses.summary`` and ``losses.gains``. ``scores`` and ``objective`` are what other runs are compared by, in the hall's form.
+    *parts* are the folders of the backtest, of every model and origin; *recipe* is that of choose, which has those of averages.
+    *release* is the version to compare with, a folder or ``s3://`` URI, or ``""``; one that cannot be compared is told as
+    ``unreadable``. Sets of numbers are those of ``losses.summary`` and ``losses.gains``. ``scores`` and ``objective`` are what other
+    runs are compared by, in the hall's form.
 
     Raises:
         DataError: the backtest has no baseline at the test origin.
@@ -62,6 +66,7 @@ def evaluate(forecaster: Path, panel: Path, parts: list[Path], recipe: Path, rel
     origin = whole.known - 1 - shipped.horizon
     costs = Costs(cost.shortage_cost, cost.overstock_cost)
     worth = whole.series.select(list(whole.keys)).append_column("worth", pa.array(whole.price))
+    parts = [*parts, *sorted((recipe / AVERAGES).glob("*"))]
     table = pa.concat_tables([pq.read_table(part / BACKTEST) for part in parts], promote_options="default")
     newest = pc.equal(table["origin"], pa.scalar(whole.starts[origin].item(), table.schema.field("origin").type))
     ours = beside_sales(shipped.forecast(origin=str(whole.starts[origin])), whole, origin, chosen["model"])

@@ -31,6 +31,9 @@ WORST = 20
 MODELS = {"shipped": "this model", "baseline": "best baseline", "release": "last release"}
 _LONGEST = 50
 
+_LEGEND = 14
+"""Characters of a name in a legend, of which three stand side by side."""
+
 
 def everything(measured: Mapping[str, Any]) -> Table:
     """Each measure of each model with its interval, and what is saved over the best baseline."""
@@ -76,7 +79,8 @@ def over_origins(scores: Sequence[Mapping[str, Any]]) -> Markup:
     at = {(row["model"], row["origin"]): row["pinball"] for row in scores}
     models = list(dict.fromkeys(row["model"] for row in scores))
     models.sort(key=lambda model: np.mean([at[model, origin] for origin in origins if (model, origin) in at]))
-    series = {short(model, 30): [at.get((model, origin)) for origin in origins] for model in models[:6]}
+    names = {model: "average" if model.startswith("average(") else short(model, _LEGEND) for model in models[:6]}
+    series = {name: [at.get((model, origin)) for origin in origins] for model, name in names.items()}
     days = [date.fromisoformat(origin) for origin in origins]
     words = f"Pinball loss of {len(series)} models at {len(origins)} origins."
     return curves(words, days, series, step_name="origin", mark=(days[-1], "test"))
