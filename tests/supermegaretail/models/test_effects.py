@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.supermegaretail.drawn_panel import draw_panel
+from tests.supermegaretail.models.priced_panel import draw_priced
 from trainworks.supermegaretail.features.recipe import learn
 from trainworks.supermegaretail.models.effects import effects
 
@@ -14,13 +14,8 @@ SIGNS = {"price": -1, "promotion": 1}
 
 @pytest.fixture(scope="module")
 def panel():
-    """30 series: display multiplies demand by e^0.7, mailer by e^0.5, the elasticity is -1.8, and prices go their own way."""
-    drawn = draw_panel(products=10, stores=3)
-    rng = np.random.default_rng(1)
-    price = np.where(rng.random(drawn.sells.shape) < 0.3, 0.7, 1.0).astype(np.float32)
-    effect = 0.7 * drawn.covariates["promotion.display"] + 0.5 * drawn.covariates["promotion.mailer"] - 1.8 * np.log(price)
-    demand = rng.poisson(10 * np.exp(effect))[:, : drawn.known].astype(float)
-    return replace(drawn, demand=demand, covariates={**drawn.covariates, "price": price})
+    """Sales with known effects."""
+    return draw_priced()
 
 
 def test_effects_are_those_that_the_sales_were_drawn_with(panel):
@@ -48,7 +43,7 @@ def test_a_series_with_sales_of_its_own_moves_away_from_its_pool(panel):
 def test_an_effect_has_the_sign_that_monotone_gives(panel):
     """Demand that grows with its price has no effect of price, instead of a wrong one."""
     price = panel.covariates["price"][:, : panel.known]
-    inverted = replace(panel, demand=np.round(50 * price).astype(float))
+    inverted = replace(panel, demand=np.where(np.isnan(panel.demand), np.nan, np.round(50 * price)))
     recipe = learn(panel, "lag(1)", "price@plan", 4)
     assert set(effects(inverted, recipe, SIGNS)["price"]) == {0.0}
     assert np.mean(effects(inverted, recipe, {})["price"]) > 0.5

@@ -7,7 +7,7 @@ from trainworks.config import Section, knob
 
 @dataclass(frozen=True)
 class BacktestConfig(Section):
-    """From when, and how far ahead."""
+    """From when the backtest forecasts."""
 
     name = "backtest"
 

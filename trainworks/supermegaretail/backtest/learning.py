@@ -77,7 +77,7 @@ def recipe_for(panel: Panel, families: Sequence[Family], inputs: Inputs) -> Reci
     if any(family.inputs == "all" for family in families):
         texts.insert(0, inputs.features)
     recipe = learn(panel, union(texts), inputs.covariates if planned else "", inputs.horizon)
-    return recipe.lifted(effects(panel, recipe, inputs.signs)) if planned else recipe
+    return recipe.lifted(effects(_shuffled(panel, inputs), recipe, inputs.signs)) if planned else recipe
 
 
 def union(texts: Sequence[str]) -> str:
@@ -93,9 +93,19 @@ def learnable(panel: Panel, recipe: Recipe, inputs: Inputs) -> Design:
     count = int(np.clip(ROWS // rows, LEAST_ORIGINS, MOST_ORIGINS))
     spread = np.unique(np.linspace(last, first, min(count, last - first + 1)).round().astype(int))
     made = design(panel, spread.tolist(), range(1, inputs.horizon + 1), recipe, learnable=True)
-    if inputs.targets is Targets.SHUFFLED:
-        return replace(made, target=np.random.default_rng(inputs.seed).permutation(made.target))
-    return made
+    return replace(made, target=_permuted(made.target, inputs)) if inputs.targets is Targets.SHUFFLED else made
+
+
+def _shuffled(panel: Panel, inputs: Inputs) -> Panel:
+    """*panel*, with the demand of other cells in each if the targets are to be wrong."""
+    return replace(panel, demand=_permuted(panel.demand, inputs)) if inputs.targets is Targets.SHUFFLED else panel
+
+
+def _permuted(values: np.ndarray, inputs: Inputs) -> np.ndarray:
+    known = np.isfinite(values)
+    other = values.copy()
+    other[known] = np.random.default_rng(inputs.seed).permutation(values[known])
+    return other
 
 
 def fit(panel: Panel, family: Family, recipe: Recipe, inputs: Inputs) -> tuple[Fitted, Residuals]:

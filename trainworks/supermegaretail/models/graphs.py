@@ -40,6 +40,11 @@ class Graph:
         self._constants.append(numpy_helper.from_array(array.astype(np.float32) if array.dtype.kind == "f" else array, name))
         return name
 
+    def exact(self, value: np.ndarray) -> str:
+        """An array in double precision."""
+        self._constants.append(numpy_helper.from_array(value.astype(np.float64), name := f"constant_{len(self._constants)}"))
+        return name
+
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """The output of one operator of standard ONNX."""
         name = f"tensor_{len(self._nodes)}"

@@ -19,6 +19,12 @@ FAMILIES = {
     "decision_tree": "trees.DecisionTree",
     "random_forest": "trees.RandomForest",
     "boosting": "trees.Boosting",
+    "svm": "svm.Svm",
+    "lstm": "nets.Lstm",
+    "rnn": "nets.Rnn",
+    "transformer": "nets.Transformer",
+    "arima": "classical.Arima",
+    "ets": "classical.Ets",
 }
 """Name → module and class; a module is imported only for a model that is used."""
 

@@ -118,6 +118,8 @@ class RatioTrees:
         kind = [("inputs", FloatTensorType([None, len(self._names) + 1]))]
         trees = convert_lightgbm(self.booster, initial_types=kind, target_opset=CONVERTED, zipmap=False)
         ratio = graph.op("Relu", graph.op("Squeeze", graph.insert(trees, inputs), graph.constant(np.array([1]))))
+        if self.booster.params.get("boosting") == "rf":  # of which onnxmltools writes the sum
+            ratio = graph.op("Div", ratio, graph.constant(np.float32(self.booster.num_trees())))
         return graph.op("Mul", ratio, self._level.draw_lifted(graph, level))
 
 

@@ -1,0 +1,143 @@
+"""Every family learns, is positive and finite, and becomes a graph that answers as it does."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from tests.supermegaretail.models.priced_panel import draw_priced
+from trainworks.supermegaretail.backtest.learning import Inputs, fit, learnable, recipe_for
+from trainworks.supermegaretail.features.design import design
+from trainworks.supermegaretail.models import heads, nets
+from trainworks.supermegaretail.models.knobs import Targets
+from trainworks.supermegaretail.models.language import FAMILIES, family
+from trainworks.supermegaretail.models.merged import Mean, graph_of
+
+FEATURES = "lag(1, 2) + mean(4, 13) + std(8) + sold(8) + since_sale + age + peers(8) + past(1)"
+INPUTS = Inputs(FEATURES, "promotion@plan + price@plan + weather@past(1)", "price: down, promotion: up", 4, 1)
+ORIGIN = 75
+SHIPS = [name for name in FAMILIES if family(name).ships]
+
+
+@pytest.fixture(scope="module")
+def panel():
+    """30 series, the last of which was never sold."""
+    return draw_priced()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_training():
+    """A net is trained for 60 steps."""
+    steps = nets.STEPS
+    nets.STEPS = 60
+    yield
+    nets.STEPS = steps
+
+
+@pytest.fixture(scope="module")
+def learned(panel):
+    """Family → the fitted model, and the rows to forecast; each learned once."""
+    known = {}
+
+    def learn(name):
+        if name not in known:
+            made = family(name)(3) if name in ("arima", "ets") else family(name)()
+            recipe = recipe_for(panel.until(ORIGIN), [made], INPUTS)
+            model, residuals = fit(panel.until(ORIGIN), made, recipe, INPUTS)
+            known[name] = model, residuals, design(panel.until(ORIGIN, 4), [ORIGIN], range(1, 5), recipe)
+        return known[name]
+
+    return learn
+
+
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_means_are_finite_and_not_negative(learned, name):
+    """For every series, the one that was never sold too."""
+    model, _, rows = learned(name)
+    mean = model.mean(rows.values)
+    assert mean.shape == (120,)
+    assert np.isfinite(mean).all()
+    assert (mean >= 0).all()
+
+
+@pytest.mark.parametrize("name", SHIPS)
+def test_a_graph_answers_as_its_model(learned, name):
+    """Mean and own quantiles, to a hundred thousandth, row by row and all at once."""
+    model, _, rows = learned(name)
+    session = onnxruntime.InferenceSession(graph_of(model, rows.columns).SerializeToString())
+    expected = {"mean": model.mean(rows.values)}
+    if hasattr(model, "quantiles"):
+        expected["quantiles"] = model.quantiles(rows.values)
+    for size in (1, 7, 120):
+        parts = [session.run(None, {"features": rows.values[at : at + size]}) for at in range(0, 120, size)]
+        for place, right in enumerate(expected.values()):
+            assert np.allclose(np.concatenate([part[place] for part in parts]), right, rtol=1e-5, atol=1e-6)
+
+
+def test_an_average_is_one_graph(learned, panel):
+    """Of models that each take their own columns from the same rows."""
+    families = [family(name)() for name in ("lift_smoothing", "boosting", "svm")]
+    recipe = recipe_for(panel.until(ORIGIN), families, INPUTS)
+    model = Mean([fit(panel.until(ORIGIN), made, recipe, INPUTS)[0] for made in families])
+    rows = design(panel.until(ORIGIN, 4), [ORIGIN], range(1, 5), recipe).values
+    session = onnxruntime.InferenceSession(graph_of(model, recipe.columns).SerializeToString())
+    assert np.allclose(session.run(["mean"], {"features": rows})[0], model.mean(rows), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if family(name).random and name not in ("rnn", "transformer")])
+def test_a_seed_is_a_model(panel, learned, name):
+    """To the bit."""
+    made = family(name)()
+    recipe = recipe_for(panel.until(ORIGIN), [made], INPUTS)
+    again, _ = fit(panel.until(ORIGIN), made, recipe, INPUTS)
+    model, _, rows = learned(name)
+    assert np.array_equal(again.mean(rows.values), model.mean(rows.values))
+
+
+@pytest.mark.parametrize("name", ["lift_smoothing", "promotion_regression", "boosting", "lstm"])
+def test_a_model_with_a_plan_beats_smoothing_and_loses_to_it_with_shuffled_targets(panel, learned, name):
+    """Over the four periods after the origin, where promotions and prices move sales; shuffled, nothing that was learned helps."""
+
+    def loss(model, residuals, rows):
+        target = panel.demand[rows.series, rows.origin + rows.step]
+        mean = model.mean(rows.values).astype(float)
+        quantiles = residuals.head("negative_binomial", 4).quantiles(mean, rows.column("series").astype(int))
+        known = np.isfinite(target)
+        return heads.pinball(target[known], quantiles[known])
+
+    smoothing = loss(*learned("exponential_smoothing"))
+    assert loss(*learned(name)) < 0.9 * smoothing
+    if name != "lift_smoothing":  # it only chooses among five shares
+        wrong = replace(INPUTS, targets=Targets.SHUFFLED)
+        made = family(name)()
+        recipe = recipe_for(panel.until(ORIGIN), [made], wrong)
+        model, residuals = fit(panel.until(ORIGIN), made, recipe, wrong)
+        rows = design(panel.until(ORIGIN, 4), [ORIGIN], range(1, 5), recipe)
+        assert loss(model, residuals, rows) > smoothing
+
+
+@pytest.mark.parametrize("name", ["lift_smoothing", "promotion_regression", "boosting", "random_forest"])
+def test_a_dearer_plan_never_raises_a_mean(panel, learned, name):
+    """Nor does a promotion that is taken away, as ``monotone`` asks."""
+    model, _, rows = learned(name)
+    made = family(name)()
+    recipe = recipe_for(panel.until(ORIGIN), [made], INPUTS)
+    before = model.mean(rows.values)
+    for covariate, change in (("price", lambda plan: plan * 1.3), ("promotion", lambda plan: plan * 0)):
+        covariates = {
+            key: np.where(np.arange(values.shape[1]) > ORIGIN, change(values), values) if key.split(".")[0] == covariate else values
+            for key, values in panel.covariates.items()
+        }
+        changed = design(replace(panel, covariates=covariates).until(ORIGIN, 4), [ORIGIN], range(1, 5), recipe)
+        after = model.mean(changed.values)
+        assert (after <= before * (1 + 1e-6)).all()
+        assert (after < before * 0.95).any()
+
+
+def test_rows_to_learn_from_reach_the_newest_period(panel):
+    """And all their targets are known and demand."""
+    known = panel.until(ORIGIN)
+    rows = learnable(known, recipe_for(known, [family("naive")()], INPUTS), INPUTS)
+    assert (rows.origin + rows.step).max() == ORIGIN
+    assert np.isfinite(rows.target).all()
