@@ -12,8 +12,10 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from flyteidl.admin.task_execution_pb2 import TaskExecutionListRequest
 from flyteidl.core.catalog_pb2 import CACHE_HIT
 from flyteidl.core.execution_pb2 import NodeExecution, TaskExecution
+from flytekit.clients.friendly import SynchronousFlyteClient
 from flytekit.configuration import Config, FastSerializationSettings, ImageConfig, SerializationSettings
 from flytekit.exceptions.base import FlyteException
 from flytekit.remote import FlyteRemote, FlyteWorkflowExecution
@@ -237,7 +239,7 @@ def _follow(remote: FlyteRemote, execution: FlyteWorkflowExecution, quiet: bool 
     while True:
         execution = remote.sync_execution(execution, sync_nodes=True)
         for node in sorted(_nodes(execution.node_executions.values()), key=lambda node: node.closure.created_at):
-            state = _state(node)
+            state = _state(remote, node)
             if said.get(node.id.node_id) != state and not quiet:
                 console.print(f"{time.strftime('%H:%M:%S')}  {node.metadata.spec_node_id:20} {state}", markup=False)
             said[node.id.node_id] = state
@@ -260,20 +262,24 @@ def _nodes(nodes: Iterable[FlyteNodeExecution]) -> Iterator[FlyteNodeExecution]:
             yield node
 
 
-def _state(node: FlyteNodeExecution) -> str:
+def _state(remote: FlyteRemote, node: FlyteNodeExecution) -> str:
     """What is to be said of a *node*: its phase, how long it took, whether its output was known, and why it waits."""
-    phase = NodeExecution.Phase.Name(node.closure.phase).lower().replace("_", " ")
+    phase = NodeExecution.Phase.Name(node.closure.phase).lower()
     if node.closure.phase == NodeExecution.SUCCEEDED:
         known = node.closure.task_node_metadata and node.closure.task_node_metadata.cache_status == CACHE_HIT
         return "from the cache" if known else f"done in {node.closure.duration.total_seconds():.0f} s"
-    last = (node.task_executions or [None])[-1]
-    waits = last is not None and last.closure.phase in (
-        TaskExecution.QUEUED,
-        TaskExecution.INITIALIZING,
-        TaskExecution.WAITING_FOR_RESOURCES,
-    )
-    reason = " ".join((last.closure.reason or "").split()) if waits else ""
-    return f"{phase}: {reason[:200]}" if reason else phase
+    reason = _waits_for(remote, node) if node.closure.phase in (NodeExecution.QUEUED, NodeExecution.RUNNING) else ""
+    return f"{phase}: {reason[:300]}" if reason else phase
+
+
+def _waits_for(remote: FlyteRemote, node: FlyteNodeExecution) -> str:
+    """Why the pod of a *node* does not run yet, in Kubernetes' words; nothing if it runs."""
+    request = TaskExecutionListRequest(node_execution_id=node.id.to_flyte_idl(), limit=10)
+    # flytekit's own class of it leaves the reason out.
+    attempts = super(SynchronousFlyteClient, remote.client).list_task_executions_paginated(request).task_executions
+    waiting = (TaskExecution.QUEUED, TaskExecution.INITIALIZING, TaskExecution.WAITING_FOR_RESOURCES)
+    reasons = [attempt.closure.reason for attempt in attempts if attempt.closure.phase in waiting]
+    return " ".join(reasons[-1].split()) if reasons else ""
 
 
 def _why(execution: FlyteWorkflowExecution) -> str:
