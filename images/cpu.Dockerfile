@@ -11,7 +11,7 @@ COPY pyproject.toml constraints.txt ./
 # reached, an empty TORCH_BACKEND takes torch from the same index as the rest.
 ARG TORCH_BACKEND=cpu
 RUN pip install --no-cache-dir "uv>=0.11,<1" \
-    && uv pip install --system --no-cache --requirements pyproject.toml --constraints constraints.txt \
+    && uv pip install --system --system-certs --no-cache --requirements pyproject.toml --constraints constraints.txt \
        --extra train --extra flyte --extra cloud ${TORCH_BACKEND:+--torch-backend "${TORCH_BACKEND}"} \
     && pip uninstall --yes uv
 

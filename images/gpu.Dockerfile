@@ -13,7 +13,7 @@ ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /srv/trainworks
 COPY pyproject.toml constraints.txt ./
 RUN pip install --no-cache-dir "uv>=0.11,<1" \
-    && uv pip install --system --no-cache --requirements pyproject.toml --constraints constraints.txt \
+    && uv pip install --system --system-certs --no-cache --requirements pyproject.toml --constraints constraints.txt \
        --extra train --extra flyte --extra cloud \
     && pip uninstall --yes uv
 
