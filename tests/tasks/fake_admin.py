@@ -1,9 +1,13 @@
-"""A Flyte control plane in the test's process: it keeps what is registered, refuses what the real one refuses, starts nothing."""
+"""A Flyte control plane in the test's process: it keeps what is registered, refuses what the real one refuses, starts nothing.
+
+What starts something is :class:`tests.tasks.flyte.cluster.Cluster`.
+"""
 
 import base64
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, NoReturn
@@ -13,16 +17,20 @@ from flyteidl.admin import execution_pb2, launch_plan_pb2, task_pb2, workflow_pb
 from flyteidl.core import identifier_pb2
 from flyteidl.service import admin_pb2_grpc, auth_pb2, auth_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc
 
+from tests.tasks.flyte import admin_rules, compiler
+from tests.tasks.flyte.refused import Refused
+
 
 class FakeAdmin(
     admin_pb2_grpc.AdminServiceServicer, dataproxy_pb2_grpc.DataProxyServiceServicer, auth_pb2_grpc.AuthMetadataServiceServicer
 ):
     """``tasks``, ``workflows``, ``plans``: requests by (project, domain, name, version); ``active``: version by launch plan.
 
-    ``executions`` are requests in the order of arrival, ``uploads`` bytes by URI.
+    ``executions`` are requests in the order of arrival, ``uploads`` bytes by URI below *bucket*. *limits* are those of the platform.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: dict[str, str] | None = None, bucket: str = "s3://flyte") -> None:
+        self.limits, self.bucket = limits or {}, bucket
         self.tasks: dict[tuple, Any] = {}
         self.workflows: dict[tuple, Any] = {}
         self.plans: dict[tuple, Any] = {}
@@ -45,14 +53,24 @@ class FakeAdmin(
         self._files.server_close()
 
     def CreateTask(self, request, context):  # noqa: N802
+        with _refusing(context):
+            admin_rules.identifier(request.id)
+            admin_rules.task(request.spec.template, self.limits)
         return _put(self.tasks, request, context, task_pb2.TaskCreateResponse())
 
     def CreateWorkflow(self, request, context):  # noqa: N802
-        for node in _nodes(request.spec.template):  # flytekit's come out of a set; the real one orders them too (flytepropeller#323)
-            node.upstream_node_ids.sort()
+        request.spec.template.CopyFrom(compiler.compiled(request.spec.template))
+        with _refusing(context):
+            admin_rules.identifier(request.id)
+            admin_rules.workflow(request)
+            compiler.compile_workflow(request.spec.template, self.template)
         return _put(self.workflows, request, context, workflow_pb2.WorkflowCreateResponse())
 
     def CreateLaunchPlan(self, request, context):  # noqa: N802
+        workflow = _get(self.workflows, workflow_pb2.Workflow(id=request.spec.workflow_id), context)
+        with _refusing(context):
+            admin_rules.identifier(request.id)
+            admin_rules.launch_plan(request, workflow.spec.template.interface)
         return _put(self.plans, request, context, launch_plan_pb2.LaunchPlanCreateResponse())
 
     def UpdateLaunchPlan(self, request, context):  # noqa: N802
@@ -77,7 +95,7 @@ class FakeAdmin(
 
     def GetLaunchPlan(self, request, context):  # noqa: N802
         plan = _get(self.plans, request, context)
-        closure = launch_plan_pb2.LaunchPlanClosure(expected_inputs=plan.spec.default_inputs)
+        closure = launch_plan_pb2.LaunchPlanClosure(expected_inputs=self._expected(plan))
         return launch_plan_pb2.LaunchPlan(id=plan.id, spec=plan.spec, closure=closure)
 
     def GetActiveLaunchPlan(self, request, context):  # noqa: N802
@@ -86,6 +104,10 @@ class FakeAdmin(
         return self.GetLaunchPlan(launch_plan_pb2.LaunchPlan(id=named), context)
 
     def CreateExecution(self, request, context):  # noqa: N802
+        plan = _get(self.plans, launch_plan_pb2.LaunchPlan(id=request.spec.launch_plan), context)
+        with _refusing(context):
+            admin_rules.execution(request)
+            admin_rules.inputs(request.inputs.literals, plan.spec.fixed_inputs.literals, self._expected(plan).parameters)
         self.executions.append(request)
         name = request.name or f"e{len(self.executions)}"
         started = identifier_pb2.WorkflowExecutionIdentifier(project=request.project, domain=request.domain, name=name)
@@ -98,20 +120,30 @@ class FakeAdmin(
     def CreateUploadLocation(self, request, context):  # noqa: N802
         name = f"{request.filename_root or request.content_md5.hex()}/{request.filename}"
         url = f"http://127.0.0.1:{self._files.server_port}/{name}"
-        return dataproxy_pb2.CreateUploadLocationResponse(signed_url=url, native_url=f"s3://flyte/{name}")
+        return dataproxy_pb2.CreateUploadLocationResponse(signed_url=url, native_url=f"{self.bucket}/{name}")
 
     def GetPublicClientConfig(self, request, context):  # noqa: N802
         return auth_pb2.PublicClientAuthConfigResponse()
 
+    def template(self, reference: Any) -> Any:
+        """The task of that identifier, or nothing."""
+        request = self.tasks.get(_key(task_pb2.Task(id=reference)))
+        return request.spec.template if request else None
+
+    def _expected(self, plan: Any) -> Any:
+        """What is open when *plan* is launched."""
+        interface = self.workflows[_key(workflow_pb2.Workflow(id=plan.spec.workflow_id))].spec.template.interface
+        return admin_rules.expected_inputs(interface, plan.spec.fixed_inputs.literals, plan.spec.default_inputs.parameters)
+
     def _receiver(self) -> type[BaseHTTPRequestHandler]:
-        uploads = self.uploads
+        uploads, bucket = self.uploads, self.bucket
 
         class Receiver(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 whole = base64.b64encode(hashlib.md5(body).digest()).decode() == self.headers["Content-MD5"]
                 if whole:
-                    uploads[f"s3://flyte{self.path}"] = body
+                    uploads[f"{bucket}{self.path}"] = body
                 self.send_response(200 if whole else 400)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -122,11 +154,13 @@ class FakeAdmin(
         return Receiver
 
 
-def _nodes(workflow: Any) -> Iterator[Any]:
-    """The nodes of a workflow and those inside its conditions."""
-    for node in workflow.nodes:
-        choice = node.branch_node.if_else
-        yield from (node, choice.case.then_node, *(case.then_node for case in choice.other), choice.else_node)
+@contextmanager
+def _refusing(context: Any) -> Iterator[None]:
+    """What a rule refuses, as a gRPC status."""
+    try:
+        yield
+    except Refused as refused:
+        _refuse(context, refused.code, str(refused))
 
 
 def _key(request: Any) -> tuple:
@@ -137,9 +171,13 @@ def _put(store: dict[tuple, Any], request: Any, context: Any, response: Any) -> 
     """A version never changes: the same again is known, anything else is refused."""
     there = store.setdefault(_key(request), request)
     if there is not request and there.SerializeToString(deterministic=True) == request.SerializeToString(deterministic=True):
-        _refuse(context, grpc.StatusCode.ALREADY_EXISTS, f"{_key(request)} exists")
+        _refuse(context, grpc.StatusCode.ALREADY_EXISTS, "with identical structure already exists")
     if there is not request:
-        _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, f"{_key(request)} exists with a different structure")
+        _refuse(
+            context,
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"{request.id.name} with different structure already exists. (Please register a new version)",
+        )
     return response
 
 
