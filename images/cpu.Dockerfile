@@ -10,9 +10,11 @@ COPY pyproject.toml constraints.txt ./
 # Export and the untouched backbone need torch, but no CUDA, which is most of its size. Where PyTorch's own index cannot be
 # reached, an empty TORCH_BACKEND takes torch from the same index as the rest.
 ARG TORCH_BACKEND=cpu
+# Anything but empty for a cluster that is registered with TRAINWORKS_SPARK: pyspark and its Java are 600 MB that nothing else needs.
+ARG SPARK=
 RUN pip install --no-cache-dir "uv>=0.11,<1" \
     && uv pip install --system --system-certs --no-cache --requirements pyproject.toml --constraints constraints.txt \
-       --extra train --extra flyte --extra cloud ${TORCH_BACKEND:+--torch-backend "${TORCH_BACKEND}"} \
+       --extra train --extra retail --extra flyte --extra cloud ${SPARK:+--extra spark} ${TORCH_BACKEND:+--torch-backend "${TORCH_BACKEND}"} \
     && pip uninstall --yes uv
 
 # Flyte unpacks the code of a fast registration into the working directory.

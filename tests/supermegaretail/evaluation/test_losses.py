@@ -81,6 +81,13 @@ def test_coverage_with_many_zeros_is_told_by_both_sides():
     assert losses.coverage(of(table(actual, [1] * 6)))["q0.25"]["off"] == pytest.approx(0.8 - 0.25)
 
 
+def test_few_rows_are_not_surely_off():
+    """Of ten series half sold more than the quantile .75: that may be chance, of a thousand it is none."""
+    sure = [losses.coverage(of(table([0, 9] * count, [5] * 6, series=2 * count)))["q0.75"] for count in (5, 500)]
+    assert sure[0]["off"] == sure[1]["off"] == pytest.approx(-0.25)
+    assert -0.1 < sure[0]["surely_off"] <= 0 and sure[1]["surely_off"] < -0.2
+
+
 def test_costs_are_of_the_quantile_that_they_imply():
     """A shortage thrice as dear as a surplus means the quantile .75; of units worth 2 it costs twice as much."""
     assert COSTS.level == 0.75 and not COSTS.beyond

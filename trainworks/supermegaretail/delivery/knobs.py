@@ -12,7 +12,7 @@ class GateConfig(Section):
     name = "gate"
 
     gates: str = knob(
-        "gain >= 0, coverage <= 0.1, bias <= 0.2, regression <= 0.02, parity <= 1e-5, rejected <= 0.1, ordered >= 1, consistency >= 1, "
+        "gain >= 0, coverage <= 0.05, bias <= 0.2, regression <= 0.02, parity <= 1e-5, rejected <= 0.1, ordered >= 1, consistency >= 1, "
         "unknown >= 1",
         "what must hold for a release, such as gain >= 0.05, saved >= 0.1, price_up >= 0.99 waived",
     )

@@ -55,7 +55,7 @@ def _measured(
         case "pinball":
             return _number(metrics["shipped"]["pinball"]["value"]), ""
         case "coverage":
-            off = {quantile: abs(share["off"]) for quantile, share in metrics["shipped"]["coverage"].items()}
+            off = {quantile: abs(share["surely_off"]) for quantile, share in metrics["shipped"]["coverage"].items()}
             worst = max(off, key=lambda quantile: off[quantile])
             return off[worst], worst
         case "bias":

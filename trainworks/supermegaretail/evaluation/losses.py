@@ -100,10 +100,11 @@ def summary(rows: Rows, costs: Costs) -> dict[str, Any]:
 
 
 def coverage(rows: Rows) -> dict[str, dict[str, Any]]:
-    """Of each quantile the share of rows ``below`` it and ``at_most`` it, with intervals, and by how much its level lies ``off`` them.
+    """Of each quantile the share of rows ``below`` it and ``at_most`` it, with intervals, and by how much its level lies ``off``.
 
     Where most sales are 0 so are low quantiles, and many rows lie exactly on one: the quantile of level τ is right where
-    P(y < q) ≤ τ ≤ P(y ≤ q), so it is ``off`` only by what τ lies outside of that, above (+) or below (−).
+    P(y < q) ≤ τ ≤ P(y ≤ q), so it is ``off`` only by what τ lies outside of that: shares too large are +, too small −. It is
+    ``surely_off`` by what τ lies outside of their intervals.
     """
     actual_N1 = rows.actual[:, None]
     shares_NK = np.concatenate([actual_N1 < rows.quantiles, actual_N1 <= rows.quantiles], 1).astype(float)
@@ -116,9 +117,14 @@ def coverage(rows: Rows) -> dict[str, dict[str, Any]]:
             "level": level,
             "below": {"value": below, "interval": ends_K[k].tolist()},
             "at_most": {"value": at_most, "interval": ends_K[other].tolist()},
-            "off": below - level if below > level else at_most - level if at_most < level else 0.0,
+            "off": _outside(level, below, at_most),
+            "surely_off": _outside(level, float(ends_K[k, 0]), float(ends_K[other, 1])),
         }
     return result
+
+
+def _outside(level: float, low: float, high: float) -> float:
+    return low - level if low > level else high - level if high < level else 0.0
 
 
 def gains(ours: Rows, theirs: Rows, costs: Costs) -> dict[str, Any]:
