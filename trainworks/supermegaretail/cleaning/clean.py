@@ -1,0 +1,139 @@
+"""The clean stage: lines of a slice become lines that count, and every line is kept, corrected or rejected with a reason."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from trainworks.supermegaretail.cleaning.knobs import CleanConfig
+from trainworks.supermegaretail.cleaning.rules import BESIDE, TOO_MANY, UNITS, Rules, of_attributes, of_own, quoted, sales
+from trainworks.supermegaretail.tables.slices import FACTS
+from trainworks.supermegaretail.tables.typed import CORRECTED, FILE, LISTED, REJECTED
+
+LEDGER = "ledger.json"
+LINE = "line"
+
+
+def clean(slice_folder: Path, config: CleanConfig, out: Path) -> dict[str, dict[str, Any]]:
+    """Write the lines that count of each table of a slice into *out*, and the ledger, which is returned.
+
+    Table → lines ``read``, ``kept`` as they were, and reason → lines that were ``corrected`` and ``rejected``; these add up.
+    """
+    facts = json.loads((slice_folder / FACTS).read_bytes())
+    ledger = {}
+    for file in sorted(slice_folder.glob("*.parquet")):
+        with duckdb.connect() as run:
+            run.execute("SET TimeZone = 'UTC'")
+            lines, counts = _clean(run, file.stem, parquet.read_table(file), facts.get(file.stem, {}), config)
+        if len(lines):
+            parquet.write_table(lines, out / file.name, compression="zstd")
+        ledger[file.stem] = counts
+    (out / LEDGER).write_text(json.dumps(ledger, indent=1, sort_keys=True))
+    return ledger
+
+
+def _clean(
+    run: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, facts: Mapping[str, Any], config: CleanConfig
+) -> tuple[pa.Table, dict[str, Any]]:
+    moved = _local(run, rows, config.timezone)
+    own = [name for name in rows.column_names if name not in (FILE, REJECTED, CORRECTED)]
+    if table == "sales":
+        rules = sales(facts["rows"], facts["key"], moved, LISTED in own)
+    elif table in ("products", "stores"):
+        rules = of_attributes(table[:-1], own)
+    else:
+        rules = BESIDE.get(table) or of_own({name: pa.types.is_floating(rows.schema.field(name).type) for name in own})
+    run.execute(f"CREATE TABLE judged AS SELECT * REPLACE ({_first(REJECTED, rules.rejected)} AS {REJECTED}) FROM here")
+    if table == "sales":
+        run.execute(UNITS)
+        run.execute(TOO_MANY)
+    _reject_repeats(run, rules)
+    run.execute(f"CREATE VIEW good AS SELECT * FROM judged WHERE {REJECTED} = '' AND line NOT IN (SELECT line FROM again)")
+    source = "good LEFT JOIN (SELECT product, divisor FROM units) units USING (product)" if table == "sales" else "good"
+    columns = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in rules.columns.items())
+    run.execute(f"CREATE TABLE kept AS SELECT line, {_first(CORRECTED, rules.corrected)} AS {CORRECTED}, {columns} FROM {source}")
+    if table == "sales" and config.returns == "net":
+        _net(run)
+    lines = run.sql("SELECT * EXCLUDE (line, corrected) FROM kept ORDER BY line").to_arrow_table()
+    return lines, _counts(run, len(rows))
+
+
+def _local(run: duckdb.DuckDBPyConnection, rows: pa.Table, timezone: str) -> bool:
+    """Make the view ``here`` of *rows*: numbered, days as dates of the zone, and whether that ``moved`` them; whether it could."""
+    run.register("rows_read", rows.append_column(LINE, pa.array(np.arange(len(rows)))))
+    times = [field.name for field in rows.schema if pa.types.is_timestamp(field.type)]
+    days = {name: f"CAST(timezone('{timezone}', timezone('UTC', {quoted(name)})) AS DATE)" for name in times}
+    replaced = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in days.items())
+    columns = f"* REPLACE ({replaced})" if replaced else "*"
+    instant, moved = ('"date"', f'{days["date"]} <> CAST("date" AS DATE)') if "date" in days else ("CAST(NULL AS TIMESTAMP)", "false")
+    run.execute(f"CREATE VIEW here AS SELECT {columns}, coalesce({moved}, false) AS moved, {instant} AS instant FROM rows_read")
+    return "date" in days
+
+
+def _first(column: str, reasons: Mapping[str, str]) -> str:
+    """SQL of what *column* has already, else the first of *reasons* whose condition holds, else ""."""
+    cases = "".join(f" WHEN {condition} THEN '{reason}'" for reason, condition in reasons.items())
+    return f"CASE WHEN {column} <> '' THEN {column}{cases} ELSE '' END"
+
+
+def _reject_repeats(run: duckdb.DuckDBPyConnection, rules: Rules) -> None:
+    """Make the table ``again`` of lines that say again or otherwise what another says, with the reason."""
+    if not rules.key:
+        run.execute("CREATE TABLE again (line BIGINT, reason VARCHAR)")
+        return
+    key = ", ".join("coalesce(instant, date)" if name == "date" else quoted(name) for name in rules.key)
+    same = ", ".join([key, *map(quoted, rules.measures)])
+    # Few keys stand twice: a cheap look at hashes finds the rows that may.
+    run.execute(f"""
+        CREATE TABLE again AS
+        WITH hashed AS (SELECT line, hash({key}) AS hash FROM judged WHERE {REJECTED} = ''),
+        twice AS (SELECT hash FROM hashed GROUP BY hash HAVING count(*) > 1),
+        suspects AS (SELECT * FROM judged WHERE line IN (SELECT line FROM hashed WHERE hash IN (SELECT hash FROM twice))),
+        compared AS (
+            SELECT line,
+                {FILE} < max({FILE}) OVER (PARTITION BY {key}) AS is_restated,
+                line > min(line) OVER (PARTITION BY {same}, {FILE}) AS is_repeated,
+                line > min(line) OVER (PARTITION BY {key}, {FILE}) AS is_second
+            FROM suspects
+        )
+        SELECT line, CASE WHEN is_restated THEN 'said again by a later file' WHEN is_repeated THEN 'repeated'
+            ELSE 'says something else than an earlier line of its file' END AS reason
+        FROM compared WHERE is_restated OR is_repeated{" OR is_second" if rules.one else ""}
+    """)
+
+
+def _net(run: duckdb.DuckDBPyConnection) -> None:
+    """Take what came back from the newest sales of its product and store in this slice; what is left of it is no demand either."""
+    run.execute(f"""
+        CREATE OR REPLACE TABLE kept AS
+        WITH returned AS (SELECT store, product, -sum(quantity) AS units FROM kept WHERE quantity < 0 GROUP BY store, product),
+        summed AS (
+            SELECT kept.*, coalesce(returned.units, 0) AS units,
+                sum(greatest(quantity, 0)) OVER (PARTITION BY kept.store, kept.product ORDER BY date DESC, line DESC) AS newer
+            FROM kept LEFT JOIN returned USING (store, product)
+        )
+        SELECT * EXCLUDE (units, newer) REPLACE (
+            CASE WHEN quantity > 0 THEN greatest(0, least(quantity, newer - units)) ELSE quantity END AS quantity,
+            CASE WHEN quantity > 0 AND revenue IS NOT NULL THEN revenue * greatest(0, least(quantity, newer - units)) / quantity
+                ELSE revenue END AS revenue,
+            CASE WHEN {CORRECTED} = '' AND quantity > 0 AND newer - quantity < units THEN 'less what came back' ELSE {CORRECTED} END
+                AS {CORRECTED}
+        ) FROM summed
+    """)
+
+
+def _counts(run: duckdb.DuckDBPyConnection, read: int) -> dict[str, Any]:
+    rejected = dict(
+        run.sql(f"""
+            WITH lost AS (SELECT {REJECTED} AS reason FROM judged WHERE {REJECTED} <> '' UNION ALL SELECT reason FROM again)
+            SELECT reason, count(*) FROM lost GROUP BY reason ORDER BY reason
+        """).fetchall()
+    )
+    corrected = dict(run.sql(f"SELECT {CORRECTED}, count(*) FROM kept WHERE {CORRECTED} <> '' GROUP BY 1 ORDER BY 1").fetchall())
+    kept = read - sum(rejected.values()) - sum(corrected.values())
+    return {"read": read, "kept": kept, "corrected": corrected, "rejected": rejected}

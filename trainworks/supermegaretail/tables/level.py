@@ -1,0 +1,57 @@
+"""What a row of sales is: the only one of its product, store and period, or one of several lines, as a till writes them."""
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trainworks.supermegaretail.tables.typed import OWN, REJECTED, has_times
+
+PERIOD, LINES = "period", "lines"
+
+DIFFERENT = {True: 0.2, False: 0.05}
+"""Share of the rows that say something else of a key than another row of their file, from which on rows are lines: with days that are
+starts of weeks or months, and without."""
+
+MOSTLY = 0.95
+"""Share of the rows that lie on one weekday, or one day of the month, where days are starts of periods."""
+
+
+def level(sales: pa.Table) -> str:
+    """Whether the rows of *sales* are ``lines`` or each the one of its ``period``.
+
+    What has a time of the day is a line. Else rows that differ decide: a second row of the same product, store and day is a mistake
+    where it is rare.
+    """
+    if has_times(sales["date"]):
+        return LINES
+    key = ", ".join(f'"{name}"' for name in key_columns(sales, PERIOD))
+    with duckdb.connect() as run:
+        run.register("sales", sales)
+        # Rows of a file and key, once for each set of values that they have.
+        different, rows, weekday, monthday = run.sql(f"""
+            WITH said AS (
+                SELECT count(*) AS rows, count(DISTINCT (quantity, revenue, price)) AS ways, any_value(date) AS day
+                FROM sales WHERE {REJECTED} = '' GROUP BY file, {key}
+            ),
+            days AS (SELECT day, sum(rows) AS rows FROM said GROUP BY day)
+            SELECT
+                (SELECT coalesce(sum(rows), 0) FROM said WHERE ways > 1),
+                (SELECT coalesce(sum(rows), 0) FROM said),
+                (SELECT coalesce(max(rows), 0) FROM (SELECT sum(rows) AS rows FROM days GROUP BY dayofweek(day)) by_weekday),
+                (SELECT coalesce(max(rows), 0) FROM (SELECT sum(rows) AS rows FROM days GROUP BY dayofmonth(day)) by_monthday)
+        """).fetchall()[0]
+    starts_of_periods = max(weekday, monthday) >= MOSTLY * rows
+    return LINES if different > DIFFERENT[starts_of_periods] * rows else PERIOD
+
+
+def key_columns(sales: pa.Table, of: str) -> list[str]:
+    """The columns that tell rows of *sales* apart where they are *of* a period or lines: of a period no numbers, which may be measures."""
+    own = [name for name in sales.column_names if name.startswith(OWN)]
+    if of == PERIOD:
+        own = [name for name in own if not _has_numbers(sales[name])]
+    return ["date", "store", "product", *own]
+
+
+def _has_numbers(values: pa.ChunkedArray) -> bool:
+    unique = values.unique()
+    return len(unique) > 0 and bool(pc.all(pc.match_substring_regex(unique, r"^\s*$|^[+-]?[0-9.]+(?:[eE][+-]?\d+)?$")).as_py())

@@ -1,0 +1,171 @@
+"""Files of tables as Arrow tables: CSV and JSONL as text, byte for byte, parquet with its own types."""
+
+import csv as plain
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from trainworks.errors import DataError
+from trainworks.supermegaretail.tables.source import File
+
+
+@dataclass
+class Rows:
+    """The rows of a file by its own columns, and reason → number of lines that are no rows.
+
+    ``is_text`` says that every value is the text that stands there, and "" one that is not.
+    """
+
+    file: File
+    table: pa.Table
+    is_text: bool
+    broken: Counter[str] = field(default_factory=Counter)
+
+    def where(self, position: int) -> str:
+        """The file and line of a row, for people."""
+        return (
+            f"{self.file.name}, line {position + 2}" if self.file.path.suffix.lower() == ".csv" else f"{self.file.name}, row {position + 1}"
+        )
+
+
+def read(file: File) -> Rows:
+    """The rows of a CSV, JSONL or parquet *file*.
+
+    Raises:
+        DataError: the file as a whole cannot be read; says what to do.
+    """
+    return {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}[file.path.suffix.lower()](file)
+
+
+def header(file: File) -> list[str]:
+    """The columns of *file*; of JSONL those of its first line.
+
+    Raises:
+        DataError: as `read`.
+    """
+    suffix = file.path.suffix.lower()
+    if suffix == ".parquet":
+        try:
+            return parquet.read_schema(file.path).names
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{file.name}: not a readable parquet file ({error}); write it again") from error
+    with file.path.open("rb") as lines:
+        first = lines.readline()
+    if first[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError(f"{file.name}: expected UTF-8, found UTF-16; save it as UTF-8")
+    try:
+        text = first.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(file, 1, first) from error
+    if suffix == ".jsonl":
+        try:
+            return list(json.loads(text)) if text.strip() else []
+        except ValueError:
+            return []
+    names = [name.strip() for name in next(plain.reader([text]), [])]
+    if len(names) == 1 and (marks := [mark for mark in (";", "\t", "|") if mark in names[0]]):
+        raise DataError(
+            f"{file.name}: expected columns separated by commas, found {marks[0]!r} in the header {names[0]!r}; save it with commas"
+        )
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"{file.name}: the column {repeated[0]!r} stands in the header {names.count(repeated[0])} times")
+    return names
+
+
+def _csv(file: File) -> Rows:
+    names = header(file)
+    if not names:
+        raise DataError(f"{file.name}: an empty file; expected a header such as date,store,product,quantity")
+    broken: Counter[str] = Counter()
+
+    unclosed: list[str] = []
+
+    def skip(row: Any) -> str:
+        if "\n" in row.text.strip():
+            unclosed.append(
+                f"{file.name}, line {row.number}: a quote that opens here does not close in its line: {row.text.splitlines()[0]!r}"
+            )
+            return "error"
+        broken[f"{row.actual_columns} cells where the header has {row.expected_columns}"] += 1
+        return "skip"
+
+    def parse(across_lines: bool) -> pa.Table:
+        broken.clear()
+        return csv.read_csv(
+            file.path,
+            read_options=csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1, block_size=2**24),
+            parse_options=csv.ParseOptions(newlines_in_values=across_lines, invalid_row_handler=skip),
+            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+        )
+
+    try:
+        try:
+            table = parse(across_lines=False)
+        except pa.ArrowInvalid as error:
+            if "UTF8" in str(error):
+                raise
+            table = parse(across_lines=True)
+    except pa.ArrowInvalid as error:
+        if unclosed:
+            raise DataError(unclosed[0]) from error
+        with file.path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    line.decode()
+                except UnicodeDecodeError as why:
+                    raise _not_utf8(file, number, line) from why
+        raise DataError(f"{file.name}: not a readable CSV file ({error}); write it again") from error
+    return Rows(file, table, True, broken)
+
+
+def _not_utf8(file: File, number: int, line: bytes) -> DataError:
+    text = line.decode("latin-1").strip()
+    return DataError(f"{file.name}, line {number}: not UTF-8, it may be Latin-1: {text[:60]!r}; save the file as UTF-8")
+
+
+def _jsonl(file: File) -> Rows:
+    header(file)
+    columns: dict[str, list[str]] = {}
+    count = 0
+    broken: Counter[str] = Counter()
+    with file.path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.isspace():
+                continue
+            try:
+                row = json.loads(line.decode("utf-8-sig"), parse_int=str, parse_float=str, parse_constant=str)
+            except UnicodeDecodeError as error:
+                raise _not_utf8(file, number, line) from error
+            except (ValueError, RecursionError):
+                row = None
+            if not isinstance(row, dict) or any(isinstance(value, dict | list) for value in row.values()):
+                broken["not a flat JSON object"] += 1
+                continue
+            for name, value in row.items():
+                if name not in columns:
+                    columns[name] = [""] * count
+                columns[name].append(_json_text(value))
+            count += 1
+            for values in columns.values():
+                if len(values) < count:
+                    values.append("")
+    return Rows(file, pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}), True, broken)
+
+
+def _json_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else str(value).lower()
+
+
+def _parquet(file: File) -> Rows:
+    header(file)
+    try:
+        table = parquet.read_table(file.path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file.name}: not a readable parquet file ({error}); write it again") from error
+    return Rows(file, table, False)

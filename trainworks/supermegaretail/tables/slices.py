@@ -1,0 +1,109 @@
+"""Slices: the tables cut by months of their days, so that what is new changes few of the slices."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from trainworks.supermegaretail.tables.columns import Kind, schema
+from trainworks.supermegaretail.tables.typed import FILE, REJECTED, has_times
+
+FACTS = "slice.json"
+
+LARGE = 500_000
+"""Rows from which on a table other than sales is cut too."""
+
+FIRST, LAST = date(1990, 1, 1), date(2100, 1, 1)
+"""Days outside are what systems write for none, or mistakes."""
+FUTURE = 0.001
+"""Share of sales that may be dated after today by mistake; where there are more, they are meant."""
+YEAR, FEW = 366, 0.01
+"""Days without any sale after which no more than few of the lines are mistakes."""
+
+NO_MONTH = 0
+
+
+def slices(tables: Mapping[str, pa.Table]) -> Iterator[dict[str, pa.Table]]:
+    """The *tables* in parts: first what has no day, tables that are small and lines whose day is wrong; then the months, in order."""
+    months: dict[int, dict[str, pa.Table]] = {NO_MONTH: {}}
+    for name, table in tables.items():
+        table = _with_days(_without_wrong_days(name, table), name)
+        cut = name == "sales" or (len(table) >= LARGE and _day(name) in table.column_names)
+        for month, part in _by_month(table, _day(name)) if cut else [(NO_MONTH, table)]:
+            months.setdefault(month, {})[name] = part
+    for month in sorted(months):
+        if months[month]:
+            yield months[month]
+
+
+def write(tables: Mapping[str, pa.Table], facts: Mapping[str, Mapping], out: Path) -> None:
+    """Write a slice into *out*: a parquet file for each of its *tables*, and *facts* of them, table → what a row is."""
+    for name, table in tables.items():
+        files = table[FILE].to_numpy()
+        rank = pa.array(np.unique(files, return_inverse=True)[1].astype(np.int32))  # other slices' files do not count
+        rows = table.set_column(table.column_names.index(FILE), FILE, rank).combine_chunks()
+        parquet.write_table(rows, out / f"{name}.parquet", compression="zstd")
+    (out / FACTS).write_text(json.dumps({name: fact for name, fact in facts.items() if name in tables}, sort_keys=True))
+
+
+def _day(name: str) -> str:
+    return "start" if "start" in schema(name).needed else "date"
+
+
+def _without_wrong_days(name: str, table: pa.Table) -> pa.Table:
+    """*table* with the lines rejected whose day cannot be true: it is no sale that happened, and no plan."""
+    day = _day(name)
+    if day not in table.column_names or not len(table):
+        return table
+    values = table[day].cast(pa.timestamp("s"), safe=False).to_numpy().astype("datetime64[D]")
+    wrong = {"day before 1990": values < np.datetime64(FIRST), "day in the future": values >= np.datetime64(LAST)}
+    if name == "sales":
+        wrong["day in the future"] |= _in_the_future(values)
+    reasons = np.select(list(wrong.values()), list(wrong), "")
+    if not (reasons != "").any():
+        return table
+    rejected = pc.if_else(pa.array((reasons != "") & pc.equal(table[REJECTED], "").to_numpy()), pa.array(reasons), table[REJECTED])
+    null = pa.scalar(None, table[day].type)
+    dayless = pc.if_else(pa.array(reasons != ""), null, table[day])
+    table = table.set_column(table.column_names.index(REJECTED), REJECTED, rejected)
+    return table.set_column(table.column_names.index(day), day, dayless)
+
+
+def _in_the_future(days: np.ndarray) -> np.ndarray:
+    """Sales after tomorrow, or long after all others, if they are few."""
+    known = np.sort(days[~np.isnat(days)])
+    if not len(known):
+        return np.zeros(len(days), bool)
+    tomorrow = np.datetime64(datetime.now(UTC).date()) + 1
+    future = days > tomorrow
+    late = future if future.sum() < FUTURE * len(days) else np.zeros(len(days), bool)
+    gaps = np.flatnonzero(np.diff(known) > np.timedelta64(YEAR, "D"))
+    if len(gaps) and len(known) - 1 - gaps[-1] < FEW * len(known):
+        first = next(gap for gap in gaps if len(known) - 1 - gap < FEW * len(known))
+        late = late | (days > known[first])
+    return late
+
+
+def _with_days(table: pa.Table, name: str) -> pa.Table:
+    """*table* with days as dates, but for columns that have times."""
+    for column, kind in schema(name).kinds.items():
+        if kind is Kind.DAY and not has_times(table[column]):
+            table = table.set_column(table.column_names.index(column), column, table[column].cast(pa.date32()))
+    return table
+
+
+def _by_month(table: pa.Table, day: str) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of each month in their order, by a number that grows with time; those without a day come first."""
+    month = pc.add(pc.multiply(pc.year(table[day]), 12), pc.month(table[day]))
+    numbers = pc.fill_null(month, NO_MONTH).to_numpy().astype(np.int32)
+    if (numbers == numbers[:1]).all():
+        return iter([(int(numbers[0]), table)] if len(table) else [])
+    order = np.argsort(numbers, kind="stable")
+    found, first = np.unique(numbers[order], return_index=True)
+    ends = [*first[1:], len(order)]
+    return ((int(number), table.take(order[begin:end])) for number, begin, end in zip(found, first, ends, strict=True))
