@@ -106,7 +106,7 @@ def write_rows(file, names, rows):
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    """A package of five products, the fuel and one in no table among them, in three stores over a year, with the columns of the real one."""
+    """Five products, fuel and one in no table among them, in three stores over a year, with the columns of the real package."""
     folder = tmp_path_factory.mktemp("package")
     monday = datetime(2017, 1, 2, 15)
     lines = []
