@@ -54,7 +54,7 @@ def from_features(texts: list[str], features: np.ndarray) -> Encode:
 def batch(images: np.ndarray, texts: Sequence[str], encode: Encode, rank: Rank = ALONE) -> Batch:
     """One batch of *images* (pixels or features), of which *rank* has its part, and all *texts*."""
     caption = np.unique(texts, return_inverse=True)[1].astype(np.int64)
-    return Batch(from_numpy(np.require(images, requirements="CW")), encode(texts[rank.part(len(texts))]), from_numpy(caption))
+    return Batch(from_numpy(np.require(images, requirements=["C", "W"])), encode(texts[rank.part(len(texts))]), from_numpy(caption))
 
 
 class Gallery:
