@@ -23,7 +23,7 @@ OWN = "own "
 """Before the name of a column of sales that only tells lines apart."""
 
 TYPES = {Kind.ID: pa.string(), Kind.TEXT: pa.string(), Kind.DAY: pa.timestamp("us"), Kind.NUMBER: pa.float64()}
-CODES = ("id", "code", "number", "no", "nr", "ean", "upc", "gtin", "plu", "zip", "phone")
+CODES = ("id", "code", "number", "no", "nr", "ean", "upc", "gtin", "plu", "zip", "phone", "manufacturer", "supplier")
 """Ends of names whose whole numbers are names."""
 
 
