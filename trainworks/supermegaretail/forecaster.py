@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from trainworks.errors import DataError, IntegrityError
 from trainworks.release import stored
+from trainworks.supermegaretail.facts import PIPELINE
 from trainworks.supermegaretail.features.design import Design, design
 from trainworks.supermegaretail.features.languages import covariates
 from trainworks.supermegaretail.features.recipe import SERIES, Recipe
@@ -26,8 +27,6 @@ from trainworks.supermegaretail.models import heads
 from trainworks.supermegaretail.panel.panel import Panel
 from trainworks.supermegaretail.quantiles import COLUMNS, QUANTILES
 from trainworks.supermegaretail.serving import newer, state
-
-PIPELINE = "supermegaretail"
 
 SCHEMA = 1
 """Version of ``features.json`` that this code reads."""

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from trainworks.release import stored
 from trainworks.storage import credentials, s3
+from trainworks.supermegaretail.facts import PIPELINE
 from trainworks.supermegaretail.forecaster import Forecaster
 from trainworks.supermegaretail.panel.panel import Panel
 
@@ -47,7 +48,7 @@ def write(release: str, panel: Path, to: str) -> str:
     if _is_there(place):
         return place
     table = Forecaster.load(bundle.uri).of(whole, origin)
-    facts = {"release": bundle.version, "origin": str(whole.starts[origin]), "pipeline": "supermegaretail"}
+    facts = {"release": bundle.version, "origin": str(whole.starts[origin]), "pipeline": PIPELINE}
     _put(place, table.replace_schema_metadata(facts))
     return place
 

@@ -14,7 +14,8 @@ from trainworks.supermegaretail import examples
 from trainworks.supermegaretail.delivery import model_card
 from trainworks.supermegaretail.delivery.verdict import ledger
 from trainworks.supermegaretail.evaluation.evaluate import BACKTEST, TABLE
-from trainworks.supermegaretail.forecaster import FEATURES, GRAPH, PIPELINE, SCHEMA
+from trainworks.supermegaretail.facts import PIPELINE
+from trainworks.supermegaretail.forecaster import FEATURES, GRAPH, SCHEMA
 from trainworks.supermegaretail.monitoring import profile
 from trainworks.supermegaretail.quantiles import COLUMNS, QUANTILES
 from trainworks.supermegaretail.run import Run

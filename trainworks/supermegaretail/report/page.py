@@ -21,16 +21,11 @@ from trainworks.supermegaretail.delivery.verdict import ledger as summed
 from trainworks.supermegaretail.delivery.verdict import verdict
 from trainworks.supermegaretail.evaluation.evaluate import FORECASTS, TABLE
 from trainworks.supermegaretail.evaluation.rows import of
+from trainworks.supermegaretail.facts import PACKAGES
 from trainworks.supermegaretail.forecaster import FEATURES
 from trainworks.supermegaretail.panel.panel import Panel, State
 from trainworks.supermegaretail.report import fans, results
 from trainworks.supermegaretail.run import Run
-
-PACKAGES = (
-    *("duckdb", "lightgbm", "statsforecast", "scikit-learn", "skl2onnx", "onnxmltools", "torch", "pytorch-lightning"),
-    *("onnx", "onnxruntime", "numpy", "pyarrow", "pandas", "pyspark", "flytekit"),
-)
-"""Packages whose version can change a number of the report."""
 
 LEDGER = "ledger.json"
 """Of the panel: what was left out, and warnings."""

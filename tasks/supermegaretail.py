@@ -1,0 +1,299 @@
+"""Supermegaretail's stages as Flyte tasks, in the order of the data."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from flytekit import Deck
+from flytekit.types.directory import FlyteDirectory
+
+from tasks.deployment import LARGE, MEDIUM, spark
+from tasks.stage import Artifact, lasting, path, paths, stage, step
+from trainworks.storage import store
+from trainworks.supermegaretail.backtest.knobs import BacktestConfig
+from trainworks.supermegaretail.cleaning.knobs import CleanConfig
+from trainworks.supermegaretail.delivery.knobs import GateConfig
+from trainworks.supermegaretail.evaluation.knobs import CostConfig
+from trainworks.supermegaretail.features.knobs import FeaturesConfig
+from trainworks.supermegaretail.models.knobs import Head, ModelConfig, Targets
+from trainworks.supermegaretail.panel.knobs import PanelConfig
+from trainworks.supermegaretail.tables.knobs import TablesConfig
+
+
+class Checked(NamedTuple):
+    """What the workflow turns on: ``panel_on`` is the knob, as a condition compares it."""
+
+    panel_on: str
+
+
+@step()
+def check(
+    tables: TablesConfig,
+    clean: CleanConfig,
+    panel: PanelConfig,
+    features: FeaturesConfig,
+    backtest: BacktestConfig,
+    model: ModelConfig,
+    cost: CostConfig,
+    gate: GateConfig,
+    source: str,
+    release_to: str,
+) -> Checked:
+    """Refuse bad knobs, sources, targets and deployments before anything expensive."""
+    from trainworks.release import releases
+    from trainworks.supermegaretail.tables import acquire
+
+    store.check()
+    acquire.check(source, tables.columns, clean.timezone)
+    releases.check_target(lasting("release_to", release_to))
+    return Checked(panel.panel_on)
+
+
+@step(MEDIUM, interruptible=True)
+def acquire(source: str, columns: str) -> list[Artifact]:
+    """The tables as they come, in slices of time. Never cached: only reading tells whether a source has changed."""
+    from trainworks.supermegaretail.tables.acquire import acquire
+
+    return [FlyteDirectory(store.address(folder)) for folder in acquire(source, columns)]
+
+
+@stage("supermegaretail.cleaning.clean", MEDIUM, many=True, interruptible=True)
+def clean(rows: Artifact, cleaning: CleanConfig, out: Path) -> Artifact:
+    """One slice's lines: kept, corrected or rejected, each with its reason."""
+    from trainworks.supermegaretail.cleaning.clean import clean
+
+    clean(path(rows), cleaning, out)
+    return FlyteDirectory(str(out))
+
+
+@stage("supermegaretail.panel.build", LARGE)
+def panel(lines: list[Artifact], panel: PanelConfig, out: Path) -> Artifact:
+    """Series × periods, each cell with its state, and what is known beside sales."""
+    return _panel(lines, panel, out)
+
+
+@stage("supermegaretail.panel.build", LARGE, name="panel", **spark("large"))
+def panel_on_spark(lines: list[Artifact], panel: PanelConfig, out: Path) -> Artifact:
+    """The same where one machine ends: by Spark, on the executors that the cluster was registered with, else on this pod's processors."""
+    return _panel(lines, panel, out)
+
+
+def _panel(lines: list[FlyteDirectory], panel: PanelConfig, out: Path) -> FlyteDirectory:
+    from trainworks.supermegaretail.panel.build import build
+
+    build(paths(lines), panel, out)
+    return FlyteDirectory(str(out))
+
+
+class Trials(NamedTuple):
+    """What is mapped over: ``models`` and ``origins`` of the same length, a pair for each part of the backtest."""
+
+    models: list[str]
+    origins: list[int]
+
+
+@step()
+def trials(panel: Artifact, models: str, horizon: int, origins: int, step: int) -> Trials:
+    """Every model that is no average, at every origin, the newest of which is the test."""
+    from trainworks.supermegaretail.backtest import origins as origin
+    from trainworks.supermegaretail.models.language import models as parsed
+    from trainworks.supermegaretail.panel.panel import Panel
+
+    at = origin.origins(Panel.load(path(panel)).known, horizon, step, origins)
+    names = [model.name for model in parsed(models) if not model.members]
+    return Trials([name for name in names for _ in at], at * len(names))
+
+
+@stage("supermegaretail.backtest.backtest", MEDIUM, many=True, interruptible=True)
+def backtest(
+    model: str,
+    origin: int,
+    panel: Artifact,
+    features: str,
+    covariates: str,
+    monotone: str,
+    horizon: int,
+    head: Head,
+    targets: Targets,
+    seed: int,
+    out: Path,
+) -> Artifact:
+    """What one model forecasts from one origin, when it learned what was known then."""
+    from trainworks.supermegaretail.backtest.backtest import backtest
+    from trainworks.supermegaretail.backtest.learning import Inputs
+
+    backtest(path(panel), model, origin, Inputs(features, covariates, monotone, horizon, seed, targets), head.value, out)
+    return FlyteDirectory(str(out))
+
+
+@stage("supermegaretail.backtest.choose", MEDIUM)
+def choose(panel: Artifact, parts: list[Artifact], models: str, head: Head, horizon: int, out: Path) -> Artifact:
+    """The model that loses least at all origins but the newest."""
+    from trainworks.supermegaretail.backtest.choose import choose
+
+    choose(path(panel), paths(parts), models, head.value, horizon, out)
+    return FlyteDirectory(str(out))
+
+
+@stage("supermegaretail.backtest.shipped", LARGE)
+def fit(
+    panel: Artifact,
+    chosen: Artifact,
+    models: str,
+    features: str,
+    covariates: str,
+    monotone: str,
+    horizon: int,
+    head: Head,
+    targets: Targets,
+    seed: int,
+    out: Path,
+) -> Artifact:
+    """The chosen model, learned on all that is known at the test origin."""
+    from trainworks.supermegaretail.backtest.learning import Inputs
+    from trainworks.supermegaretail.backtest.shipped import ship
+
+    ship(path(panel), path(chosen), models, Inputs(features, covariates, monotone, horizon, seed, targets), head.value, out)
+    return FlyteDirectory(str(out))
+
+
+@stage("supermegaretail.delivery.export", MEDIUM)
+def export(model: Artifact, chosen: Artifact, panel: Artifact, out: Path) -> Artifact:
+    """The forecaster as its files, its graph proved equal to the model."""
+    from trainworks.supermegaretail.delivery.export import export
+
+    export(path(model), path(chosen), path(panel), out)
+    return FlyteDirectory(str(out))
+
+
+@step()
+def last_release(forecaster: Artifact, release_to: str) -> str:
+    """The released version to compare with, named by its content. Never cached: somebody may have released since."""
+    from trainworks.release.predecessor import predecessor
+    from trainworks.supermegaretail.facts import MODEL
+
+    return predecessor(lasting("release_to", release_to), path(forecaster), MODEL)
+
+
+@stage("supermegaretail.evaluation.evaluate", LARGE)
+def evaluate(
+    forecaster: Artifact, panel: Artifact, parts: list[Artifact], chosen: Artifact, release: str, cost: CostConfig, out: Path
+) -> Artifact:
+    """What wrong stock costs by the files that ship, beside the best baseline and the last release."""
+    from trainworks.supermegaretail.evaluation.evaluate import evaluate
+
+    evaluate(path(forecaster), path(panel), paths(parts), path(chosen), release, cost, out)
+    return FlyteDirectory(str(out))
+
+
+@stage("supermegaretail.evaluation.behaviour", MEDIUM)
+def behave(forecaster: Artifact, out: Path) -> Artifact:
+    """What the forecaster that ships must do whatever it is asked: a rate per check, with its worst failures."""
+    from trainworks.supermegaretail.evaluation.behaviour import behave
+
+    behave(path(forecaster), out)
+    return FlyteDirectory(str(out))
+
+
+@stage("supermegaretail.report.page", MEDIUM)
+def report(
+    panel: Artifact,
+    chosen: Artifact,
+    forecaster: Artifact,
+    metrics: Artifact,
+    behaviour: Artifact,
+    lines: list[Artifact],
+    parts: list[Artifact],
+    source: str,
+    tables: TablesConfig,
+    clean: CleanConfig,
+    panels: PanelConfig,
+    features: FeaturesConfig,
+    backtest: BacktestConfig,
+    model: ModelConfig,
+    cost: CostConfig,
+    gate: GateConfig,
+    out: Path,
+) -> Artifact:
+    """The page a person reads before shipping, and the verdict of the gates."""
+    from trainworks.supermegaretail.report.page import report
+    from trainworks.supermegaretail.run import Run
+
+    run = Run(path(panel), path(chosen), path(forecaster), path(metrics), path(behaviour))
+    report(run, paths(lines), paths(parts), source, (tables, clean, panels, features, backtest, model, cost), gate, out)
+    return FlyteDirectory(str(out))
+
+
+@stage("supermegaretail.delivery.package", MEDIUM)
+def package(
+    panel: Artifact,
+    chosen: Artifact,
+    forecaster: Artifact,
+    metrics: Artifact,
+    behaviour: Artifact,
+    lines: list[Artifact],
+    report: Artifact,
+    out: Path,
+) -> Artifact:
+    """The bundle a service loads."""
+    from trainworks.supermegaretail.delivery.package import package
+    from trainworks.supermegaretail.run import Run
+
+    run = Run(path(panel), path(chosen), path(forecaster), path(metrics), path(behaviour))
+    package(run, paths(lines), path(report), out)
+    return FlyteDirectory(str(out))
+
+
+class Delivered(NamedTuple):
+    """What a run ends with."""
+
+    bundle: str
+    report: str
+    released: bool
+    why: str
+
+
+@step(enable_deck=True, deck_fields=())
+def release(bundle: Artifact, release_to: str) -> Delivered:
+    """Publish the bundle; the pointer moves if every gate holds. Never cached: somebody else may have released since.
+
+    The report becomes this task's Deck, so that every execution shows it, also one whose stages all came from the cache.
+    """
+    from trainworks.release.releases import release
+
+    released = release(path(bundle), lasting("release_to", release_to))
+    Deck("Supermegaretail", (path(bundle) / "report.html").read_text())
+    return Delivered(released.uri, f"{released.uri}/report.html", released.moved, released.why)
+
+
+class Settings(NamedTuple):
+    """What newer sales must be read with: the knobs of the release, whose ``version`` is named by its content."""
+
+    version: str
+    columns: str
+    timezone: str
+    returns: str
+    grain: str
+    keep: str
+    covariates: str
+    horizon: int
+    panel_on: str
+
+
+@step()
+def settings(release: str, forecasts_to: str) -> Settings:
+    """The current version of *release* and its knobs. Never cached: somebody may have released since."""
+    from trainworks.release import stored
+    from trainworks.supermegaretail.delivery import forecasts
+
+    store.check()
+    forecasts.check_target(lasting("forecasts_to", forecasts_to))
+    bundle = stored.locate(lasting("release", release))
+    return Settings(bundle.uri, *(bundle.facts["config"][name] for name in Settings._fields[1:]))
+
+
+@step(MEDIUM)
+def forecast(release: str, panel: Artifact, forecasts_to: str) -> str:
+    """The forecasts of the newest origin, whole or not at all; those that are there stay as they are."""
+    from trainworks.supermegaretail.delivery.forecasts import write
+
+    return write(release, path(panel), lasting("forecasts_to", forecasts_to))

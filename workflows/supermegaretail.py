@@ -1,0 +1,141 @@
+"""Supermegaretail: from tables of sales to a released forecaster, and from a release to forecasts.
+
+pyflyte run workflows/supermegaretail.py supermegaretail
+pyflyte run workflows/supermegaretail.py forecast --release artifacts/supermegaretail --source … --forecasts_to …
+"""
+
+from functools import partial
+
+from flytekit import conditional, map_task, workflow
+
+from tasks import supermegaretail as tasks
+from tasks.knobs import as_dict, flat
+from trainworks.supermegaretail.backtest.knobs import BacktestConfig
+from trainworks.supermegaretail.cleaning.knobs import CleanConfig
+from trainworks.supermegaretail.delivery.knobs import GateConfig
+from trainworks.supermegaretail.evaluation.knobs import CostConfig
+from trainworks.supermegaretail.features.knobs import FeaturesConfig
+from trainworks.supermegaretail.models.knobs import ModelConfig
+from trainworks.supermegaretail.panel.knobs import PanelConfig
+from trainworks.supermegaretail.tables.knobs import TablesConfig
+
+SECTIONS = {
+    "tables": TablesConfig,
+    "cleaning": CleanConfig,
+    "panels": PanelConfig,
+    "features": FeaturesConfig,
+    "backtest": BacktestConfig,
+    "model": ModelConfig,
+    "cost": CostConfig,
+    "gate": GateConfig,
+}
+
+
+def _panel(panel_on, lines, panels: dict):
+    """The panel by the engine that *panel_on* names."""
+    return (
+        conditional("panel_on")
+        .if_(panel_on == "spark")
+        .then(tasks.panel_on_spark(lines=lines, **panels).with_overrides(node_name="on-spark"))
+        .else_()
+        .then(tasks.panel(lines=lines, **panels).with_overrides(node_name="on-one-machine"))
+    ).with_overrides(node_name="panel")
+
+
+@workflow
+@flat(as_dict, **SECTIONS)
+def supermegaretail(
+    tables: dict,
+    cleaning: dict,
+    panels: dict,
+    features: dict,
+    backtest: dict,
+    model: dict,
+    cost: dict,
+    gate: dict,
+    source: str = "sample",
+    release_to: str = "artifacts/supermegaretail",
+) -> tasks.Delivered:
+    """Forecast the demand of every product in every store; deliver a forecaster, what it costs to be wrong, and a report.
+
+    Args:
+        source: sample, a folder, or an s3:// prefix with tables named by file or sub-folder; sales are needed
+        release_to: folder that holds the released versions and the pointer to the current one
+    """
+    knobs = {**tables, **cleaning, **panels, **features, **backtest, **model, **cost, **gate}
+    checked = tasks.check(**knobs, source=source, release_to=release_to).with_overrides(node_name="check")
+    rows = tasks.acquire(source=source, **tables).with_overrides(node_name="acquire")
+    lines = map_task(partial(tasks.clean, **cleaning))(rows=rows).with_overrides(node_name="clean")
+    panel = _panel(checked.panel_on, lines, panels)
+
+    periods = {"horizon": panels["horizon"], "origins": backtest["origins"], "step": backtest["step"]}
+    trials = tasks.trials(panel=panel, models=model["models"], **periods).with_overrides(node_name="trials")
+    inputs = {"covariates": panels["covariates"], **{name: features[name] for name in ("features", "monotone")}}
+    inputs |= {"horizon": panels["horizon"], **{name: model[name] for name in ("head", "targets", "seed")}}
+    try_out = map_task(partial(tasks.backtest, panel=panel, **inputs))
+    parts = try_out(model=trials.models, origin=trials.origins).with_overrides(node_name="backtest")
+    tried = {"panel": panel, "models": model["models"], "head": model["head"], "horizon": panels["horizon"]}
+    chosen = tasks.choose(parts=parts, **tried).with_overrides(node_name="choose")
+
+    fitted = tasks.fit(panel=panel, chosen=chosen, models=model["models"], **inputs).with_overrides(node_name="fit")
+    forecaster = tasks.export(model=fitted, chosen=chosen, panel=panel).with_overrides(node_name="export")
+    last = tasks.last_release(forecaster=forecaster, release_to=release_to).with_overrides(node_name="last-release")
+    measured = {"forecaster": forecaster, "panel": panel, "parts": parts, "chosen": chosen}
+    metrics = tasks.evaluate(**measured, release=last, **cost).with_overrides(node_name="evaluate")
+    behaviour = tasks.behave(forecaster=forecaster).with_overrides(node_name="behave")
+
+    run = {"panel": panel, "chosen": chosen, "forecaster": forecaster, "metrics": metrics, "behaviour": behaviour, "lines": lines}
+    report = tasks.report(**run, parts=parts, source=source, **knobs).with_overrides(node_name="report")
+    bundle = tasks.package(**run, report=report).with_overrides(node_name="package")
+    # Bad knobs must stop the run before a table is read.
+    checked >> rows
+    return tasks.release(bundle=bundle, release_to=release_to).with_overrides(node_name="release")
+
+
+@workflow
+def forecast(release: str, source: str, forecasts_to: str) -> str:
+    """Forecast every series from the newest period of the source; gives the place of ``origin=2026-11-23/forecasts.parquet``.
+
+    The release says how the tables are read and what a series is. The same origin again is the same file.
+
+    Args:
+        release: a release, whose current version forecasts, or a bundle: a folder or s3://
+        source: the tables with all sales until now, and what is planned after them
+        forecasts_to: folder or s3:// prefix that forecasts are written below
+    """
+    known = tasks.settings(release=release, forecasts_to=forecasts_to).with_overrides(node_name="settings")
+    rows = tasks.acquire(source=source, columns=known.columns).with_overrides(node_name="acquire")
+    cleaning = {"timezone": known.timezone, "returns": known.returns}
+    lines = map_task(partial(tasks.clean, **cleaning))(rows=rows).with_overrides(node_name="clean")
+    panels = {name: getattr(known, name) for name in ("grain", "keep", "covariates", "horizon", "panel_on")}
+    panel = _panel(known.panel_on, lines, panels)
+    return tasks.forecast(release=known.version, panel=panel, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
+
+
+@workflow
+@flat(as_dict, **SECTIONS)
+def weekly(
+    tables: dict,
+    cleaning: dict,
+    panels: dict,
+    features: dict,
+    backtest: dict,
+    model: dict,
+    cost: dict,
+    gate: dict,
+    source: str = "sample",
+    release_to: str = "artifacts/supermegaretail",
+    forecasts_to: str = "artifacts/forecasts",
+) -> str:
+    """Train anew on all sales, release what holds its gates, and forecast with what is then current.
+
+    Args:
+        source: as for supermegaretail
+        release_to: folder that holds the released versions and the pointer to the current one
+        forecasts_to: folder or s3:// prefix that forecasts are written below
+    """
+    knobs = {**tables, **cleaning, **panels, **features, **backtest, **model, **cost, **gate}
+    delivered = supermegaretail(**knobs, source=source, release_to=release_to).with_overrides(node_name="train")
+    place = forecast(release=release_to, source=source, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
+    delivered >> place
+    return place

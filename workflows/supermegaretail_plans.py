@@ -1,0 +1,23 @@
+"""Supermegaretail's launch plans: an experiment file under a name that the console shows as a form.
+
+pyflyte --config flyte.config.yaml run remote-launchplan supermegaretail.smoke
+"""
+
+from flytekit import CronSchedule
+
+from tasks.deployment import notifications
+from tasks.experiments import name_left_out, names, plan
+from workflows.supermegaretail import supermegaretail, weekly
+
+smoke = plan(supermegaretail, "supermegaretail.smoke")
+baseline = plan(supermegaretail, "supermegaretail.baseline")
+every_week = plan(
+    weekly,
+    "supermegaretail.weekly",
+    fixed=("source", "release_to", "forecasts_to"),
+    schedule=CronSchedule(schedule="0 3 * * 1"),  # Mondays, UTC
+    notifications=notifications(),
+)
+others = [name for name in names("supermegaretail") if name not in ("smoke", "baseline", "weekly")]
+published = [each for name in others if (each := plan(supermegaretail, f"supermegaretail.{name}"))]
+name_left_out()
