@@ -37,14 +37,18 @@ def check(
     gate: GateConfig,
     source: str,
     release_to: str,
+    forecasts_to: str,
 ) -> Checked:
-    """Refuse bad knobs, sources, targets and deployments before anything expensive."""
+    """Refuse bad knobs, sources, targets and deployments before anything expensive; an empty *forecasts_to* is none."""
     from trainworks.release import releases
+    from trainworks.supermegaretail.delivery import forecasts
     from trainworks.supermegaretail.tables import acquire
 
     store.check()
     acquire.check(source, tables.columns, clean.timezone)
     releases.check_target(lasting("release_to", release_to))
+    if forecasts_to:
+        forecasts.check_target(lasting("forecasts_to", forecasts_to))
     return Checked(panel.panel_on)
 
 
@@ -296,4 +300,4 @@ def forecast(release: str, panel: Artifact, forecasts_to: str) -> str:
     """The forecasts of the newest origin, whole or not at all; those that are there stay as they are."""
     from trainworks.supermegaretail.delivery.forecasts import write
 
-    return write(release, path(panel), lasting("forecasts_to", forecasts_to))
+    return write(lasting("release_to", release), path(panel), lasting("forecasts_to", forecasts_to))

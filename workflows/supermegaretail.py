@@ -42,6 +42,38 @@ def _panel(panel_on, lines, panels: dict):
     ).with_overrides(node_name="panel")
 
 
+def _trained(of: dict[str, dict], source: str, release_to: str, forecasts_to: str = ""):
+    """From tables to a release, by the knobs *of* each section: what was delivered, and the panel that it was made from."""
+    knobs = {name: value for section in of.values() for name, value in section.items()}
+    places = {"source": source, "release_to": release_to, "forecasts_to": forecasts_to}
+    checked = tasks.check(**knobs, **places).with_overrides(node_name="check")
+    rows = tasks.acquire(source=source, **of["tables"]).with_overrides(node_name="acquire")
+    lines = map_task(partial(tasks.clean, **of["cleaning"]))(rows=rows).with_overrides(node_name="clean")
+    panel = _panel(checked.panel_on, lines, of["panels"])
+
+    periods = {name: knobs[name] for name in ("horizon", "origins", "step")}
+    trials = tasks.trials(panel=panel, models=knobs["models"], **periods).with_overrides(node_name="trials")
+    inputs = {name: knobs[name] for name in ("features", "covariates", "monotone", "horizon", "head", "targets", "seed")}
+    try_out = map_task(partial(tasks.backtest, panel=panel, **inputs))
+    parts = try_out(model=trials.models, origin=trials.origins).with_overrides(node_name="backtest")
+    tried = {"panel": panel, **{name: knobs[name] for name in ("models", "head", "horizon")}}
+    chosen = tasks.choose(parts=parts, **tried).with_overrides(node_name="choose")
+
+    fitted = tasks.fit(panel=panel, chosen=chosen, models=knobs["models"], **inputs).with_overrides(node_name="fit")
+    forecaster = tasks.export(model=fitted, chosen=chosen, panel=panel).with_overrides(node_name="export")
+    last = tasks.last_release(forecaster=forecaster, release_to=release_to).with_overrides(node_name="last-release")
+    measured = {"forecaster": forecaster, "panel": panel, "parts": parts, "chosen": chosen}
+    metrics = tasks.evaluate(**measured, release=last, **of["cost"]).with_overrides(node_name="evaluate")
+    behaviour = tasks.behave(forecaster=forecaster).with_overrides(node_name="behave")
+
+    run = {"panel": panel, "chosen": chosen, "forecaster": forecaster, "metrics": metrics, "behaviour": behaviour, "lines": lines}
+    report = tasks.report(**run, parts=parts, source=source, **knobs).with_overrides(node_name="report")
+    bundle = tasks.package(**run, report=report).with_overrides(node_name="package")
+    # Bad knobs must stop the run before a table is read.
+    checked >> rows
+    return tasks.release(bundle=bundle, release_to=release_to).with_overrides(node_name="release"), panel
+
+
 @workflow
 @flat(as_dict, **SECTIONS)
 def supermegaretail(
@@ -62,34 +94,9 @@ def supermegaretail(
         source: sample, a folder, or an s3:// prefix with tables named by file or sub-folder; sales are needed
         release_to: folder that holds the released versions and the pointer to the current one
     """
-    knobs = {**tables, **cleaning, **panels, **features, **backtest, **model, **cost, **gate}
-    checked = tasks.check(**knobs, source=source, release_to=release_to).with_overrides(node_name="check")
-    rows = tasks.acquire(source=source, **tables).with_overrides(node_name="acquire")
-    lines = map_task(partial(tasks.clean, **cleaning))(rows=rows).with_overrides(node_name="clean")
-    panel = _panel(checked.panel_on, lines, panels)
-
-    periods = {"horizon": panels["horizon"], "origins": backtest["origins"], "step": backtest["step"]}
-    trials = tasks.trials(panel=panel, models=model["models"], **periods).with_overrides(node_name="trials")
-    inputs = {"covariates": panels["covariates"], **{name: features[name] for name in ("features", "monotone")}}
-    inputs |= {"horizon": panels["horizon"], **{name: model[name] for name in ("head", "targets", "seed")}}
-    try_out = map_task(partial(tasks.backtest, panel=panel, **inputs))
-    parts = try_out(model=trials.models, origin=trials.origins).with_overrides(node_name="backtest")
-    tried = {"panel": panel, "models": model["models"], "head": model["head"], "horizon": panels["horizon"]}
-    chosen = tasks.choose(parts=parts, **tried).with_overrides(node_name="choose")
-
-    fitted = tasks.fit(panel=panel, chosen=chosen, models=model["models"], **inputs).with_overrides(node_name="fit")
-    forecaster = tasks.export(model=fitted, chosen=chosen, panel=panel).with_overrides(node_name="export")
-    last = tasks.last_release(forecaster=forecaster, release_to=release_to).with_overrides(node_name="last-release")
-    measured = {"forecaster": forecaster, "panel": panel, "parts": parts, "chosen": chosen}
-    metrics = tasks.evaluate(**measured, release=last, **cost).with_overrides(node_name="evaluate")
-    behaviour = tasks.behave(forecaster=forecaster).with_overrides(node_name="behave")
-
-    run = {"panel": panel, "chosen": chosen, "forecaster": forecaster, "metrics": metrics, "behaviour": behaviour, "lines": lines}
-    report = tasks.report(**run, parts=parts, source=source, **knobs).with_overrides(node_name="report")
-    bundle = tasks.package(**run, report=report).with_overrides(node_name="package")
-    # Bad knobs must stop the run before a table is read.
-    checked >> rows
-    return tasks.release(bundle=bundle, release_to=release_to).with_overrides(node_name="release")
+    of = {"tables": tables, "cleaning": cleaning, "panels": panels, "features": features}
+    delivered, _ = _trained(of | {"backtest": backtest, "model": model, "cost": cost, "gate": gate}, source, release_to)
+    return delivered
 
 
 @workflow
@@ -134,8 +141,9 @@ def weekly(
         release_to: folder that holds the released versions and the pointer to the current one
         forecasts_to: folder or s3:// prefix that forecasts are written below
     """
-    knobs = {**tables, **cleaning, **panels, **features, **backtest, **model, **cost, **gate}
-    delivered = supermegaretail(**knobs, source=source, release_to=release_to).with_overrides(node_name="train")
-    place = forecast(release=release_to, source=source, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
+    of = {"tables": tables, "cleaning": cleaning, "panels": panels, "features": features}
+    of |= {"backtest": backtest, "model": model, "cost": cost, "gate": gate}
+    delivered, panel = _trained(of, source, release_to, forecasts_to)
+    place = tasks.forecast(release=release_to, panel=panel, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
     delivered >> place
     return place

@@ -1,0 +1,108 @@
+"""The whole pipeline on its embedded sample, as a person runs it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from trainworks.__main__ import main
+from trainworks.release import stored
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("--models", "exponential_smoothing + promotion_regression", "--origins", "2", "--keep", "series(40)")
+
+
+class Home:
+    """An artifact root, and what runs in it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.release = folder / "release"
+
+    def run(self, workflow: str, *options: str) -> subprocess.CompletedProcess:
+        """``pyflyte run`` of a *workflow*."""
+        command = [
+            sys.executable,
+            "-m",
+            "flytekit.clis.sdk_in_container.pyflyte",
+            "run",
+            "workflows/supermegaretail.py",
+            workflow,
+            *options,
+        ]
+        environment = {**os.environ, "TRAINWORKS_ARTIFACTS": str(self.folder / "artifacts"), "COLUMNS": "200"}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    def train(self, *options: str) -> str:
+        """What a training says."""
+        done = self.run("supermegaretail", "--release_to", str(self.release), *SMALL, *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return Home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def first(home):
+    """What the first run said."""
+    return home.train()
+
+
+def made(said: str) -> set[str]:
+    """The stages that ran."""
+    return set(re.findall(r"\d\d:\d\d:\d\d (\w+) +done", said))
+
+
+@pytest.mark.slow
+def test_the_sample_becomes_a_release_that_passes_its_own_examples(home, first, capsys):
+    """Every stage ran, and the bundle forecasts."""
+    stages = {"clean", "panel", "backtest", "choose", "fit", "export", "evaluate", "behave", "report", "package"}
+    assert made(first) == stages
+    assert main(["release", "check", str(home.release)]) == 0
+    assert "differs" not in capsys.readouterr().out
+    assert stored.locate(str(home.release)).json("metrics.json")["gains"]["pinball_share"]["value"] > 0
+
+
+@pytest.mark.slow
+def test_again_nothing_runs_and_one_more_model_costs_itself(home, first):
+    """Its two parts are made beside the four that are remembered; what measures sales and states does not run again."""
+    assert not made(home.train())
+    said = home.train("--models", "exponential_smoothing + promotion_regression + naive")
+    assert re.search(r"backtest +cached 4, done 2", said)
+    assert made(said) == {"choose", "fit", "export", "evaluate", "report", "package"}
+
+
+@pytest.mark.slow
+def test_a_release_forecasts_the_newest_origin_once(home, first):
+    """With its version in the file; what was learned to read the sample is known from the release."""
+    to = home.folder / "forecasts"
+    done = home.run("forecast", "--release", str(home.release), "--source", "sample", "--forecasts_to", str(to))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (place,) = to.rglob("forecasts.parquet")
+    table = pq.read_table(place)
+    assert re.fullmatch(r"origin=\d{4}-\d\d-\d\d", place.parent.name) and len(table) == 40 * 4
+    assert table.schema.metadata[b"release"].decode() == stored.locate(str(home.release)).version
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--models", "boosing"), "did you mean 'boosting'"),
+        (("--grain", "store, product, hour"), "hour"),
+        (("--gates", "gains >= 0"), "did you mean 'gain'"),
+        (("--source", "nowhere"), "no such folder"),
+    ],
+)
+def test_a_bad_knob_is_one_sentence_before_anything_runs(home, options, says):
+    """With its position, and what was probably meant."""
+    done = home.run("supermegaretail", "--release_to", str(home.release), *options)
+    assert done.returncode and says in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr and not made(done.stdout + done.stderr)
