@@ -40,6 +40,14 @@ def test_days_of_lines_without_a_basket_may_be_equal(tmp_path):
     assert sum(lines["sales"]["quantity"].to_pylist()) == 40
 
 
+@pytest.mark.parametrize(("column", "value"), [("category", "bread"), ("card", "yes")])
+def test_a_column_that_tells_no_lines_apart_makes_no_repeats(tmp_path, column, value):
+    """Two customers bought the same thing; that it is bread says nothing of who they were."""
+    rows = [f"2026-01-{day:02d},1,P,{quantity},{value}" for day in range(5, 15) for quantity in (1, 1, 2)]
+    lines, _ = cleaned(deliver(tmp_path / "source", sales_csv=f"date,store,product,quantity,{column}\n" + "\n".join(rows) + "\n"))
+    assert sum(lines["sales"]["quantity"].to_pylist()) == 40
+
+
 @pytest.mark.parametrize(
     ("timezone", "day", "corrected"), [("UTC", 5, {}), ("America/New_York", 4, {"day in UTC, another in the store": 1})]
 )
@@ -66,6 +74,24 @@ def test_fuel_by_the_thousandth_is_found_by_its_price(tmp_path):
     petrol = [row for row in lines["sales"].to_pylist() if row["product"] == "petrol"]
     assert ledger["sales"]["corrected"] == {"quantity in thousandths of a unit": 4}
     assert [row["quantity"] for row in petrol] == [10.0, 10.001, 10.002, 10.003] and petrol[0]["revenue"] == 25
+
+
+def test_a_product_has_one_unit_in_all_months(tmp_path):
+    """Though in one of them it sold once, and little; where most products are fuel, those that are none say what a unit costs."""
+    header = "date,store,product,quantity,price\n"
+    rows = [f"2026-01-05,1,P{number},2,{1.5 + number}" for number in range(5)]
+    rows += [f"2026-01-{day:02d},1,petrol,{9000 + day},0.0024" for day in range(5, 30)] + ["2026-03-02,1,petrol,50,0.0024"]
+    lines, ledger = cleaned(deliver(tmp_path / "source", sales_csv=header + "\n".join(rows) + "\n"))
+    petrol = [row for row in lines["sales"].to_pylist() if row["product"] == "petrol"]
+    assert ledger["sales"]["corrected"] == {"quantity in thousandths of a unit": 26}
+    assert petrol[0]["quantity"] == 9.005 and petrol[-1]["quantity"] == 0.05 and petrol[-1]["price"] == pytest.approx(2.4)
+
+
+def test_what_is_cheap_and_sold_in_hundreds_stays(tmp_path):
+    """A nail costs a hundredth of what else there is, and is counted."""
+    rows = [f"2026-01-05,1,P{number},2,{8 + number}" for number in range(5)] + ["2026-01-05,1,nail,300,30"]
+    lines, ledger = cleaned(deliver(tmp_path / "source", sales_csv="date,store,product,quantity,revenue\n" + "\n".join(rows) + "\n"))
+    assert lines["sales"]["quantity"].to_pylist()[-1] == 300 and not ledger["sales"]["corrected"]
 
 
 CORRECTED = {

@@ -89,6 +89,7 @@ REJECTED = {
     "too few cells": ("2026-01-05,0001,P50", "3 cells where the header has 4"),
     "1970": ("1970-01-01,0001,P50,1", "day before 1990"),
     "the future": ("2089-01-01,0001,P50,1", "day in the future"),
+    "long ago": ("2016-01-05,0001,P50,1", "day more than a year from all others"),
     "a trillion": ("2026-01-05,0001,P50,1000000000000", "a quantity that cannot be"),
     "a bar code as quantity": ("2026-01-05,0001,P00,12345678", "a quantity that cannot be"),
     "repeated": ("2026-01-05,0001,P00,3", "repeated"),
@@ -105,6 +106,31 @@ def test_a_bad_line_is_rejected_with_a_reason(tmp_path, line, reason, place):
     quantities, ledger = cleaned(deliver(tmp_path / "source", sales_csv="\n".join([header, *lines]) + "\n"))
     assert ledger["sales"]["rejected"] == {reason: 1}
     assert ledger["sales"]["read"] == 201 and len(quantities["sales"]) == 200
+
+
+@pytest.mark.parametrize("word", ["NA", "NULL", "nan", ""])
+def test_a_word_for_nothing_is_nothing_in_numbers_and_days(tmp_path, word):
+    """Programs write them where there is none; as an id they are names."""
+    source = deliver(
+        tmp_path / "source",
+        sales_csv=f"date,product,quantity,price\n2026-01-05,{word or 'P'},2,{word}\n2026-01-12,P,2,3\n",
+        promotions_csv=f"product,start,end\nP,2026-01-05,{word}\n",
+    )
+    lines, _ = cleaned(source)
+    assert [price if price == 3 else None for price in lines["sales"]["price"].to_pylist()] == [None, 3]
+    assert lines["sales"]["product"][0].as_py() == (word or "P") and lines["promotions"]["end"].to_pylist() == [None]
+
+
+def test_columns_may_have_any_name(tmp_path):
+    """Names that Trainworks uses itself, or that differ from others by their case only, are a retailer's own."""
+    names = ["line", "file", "rejected", "corrected", "day", "Product", "Brand", "brand", "order", 'a "b"']
+    products = ",".join(["sku", *(f'"{name.replace(chr(34), chr(34) * 2)}"' for name in names)])
+    values = ",".join(f"value {number}" for number in range(len(names)))
+    source = deliver(tmp_path / "source", sales_csv=weekly(products=1), products_csv=f"{products}\nP00,{values}\n")
+    lines, ledger = cleaned(source, "product: sku")
+    (row,) = lines["products"].to_pylist()
+    assert {f"value {number}" for number in range(len(names))} <= set(row.values()) and row["product"] == "P00"
+    assert row["brand"] == "value 7" and row["line"] == "value 0" and ledger["products"]["kept"] == 1
 
 
 def test_ids_stay_byte_for_byte(tmp_path):

@@ -11,12 +11,13 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from trainworks.supermegaretail.cleaning.knobs import CleanConfig
-from trainworks.supermegaretail.cleaning.rules import BESIDE, TOO_MANY, UNITS, Rules, of_attributes, of_own, quoted, sales
+from trainworks.supermegaretail.cleaning.rules import BESIDE, Rules, of_attributes, of_own, sales
+from trainworks.supermegaretail.tables.level import quoted
 from trainworks.supermegaretail.tables.slices import FACTS
 from trainworks.supermegaretail.tables.typed import CORRECTED, FILE, LISTED, REJECTED
 
 LEDGER = "ledger.json"
-LINE = "line"
+LINE = "_line"
 
 
 def clean(slice_folder: Path, config: CleanConfig, out: Path) -> dict[str, dict[str, Any]]:
@@ -49,17 +50,13 @@ def _clean(
     else:
         rules = BESIDE.get(table) or of_own({name: pa.types.is_floating(rows.schema.field(name).type) for name in own})
     run.execute(f"CREATE TABLE judged AS SELECT * REPLACE ({_first(REJECTED, rules.rejected)} AS {REJECTED}) FROM here")
-    if table == "sales":
-        run.execute(UNITS)
-        run.execute(TOO_MANY)
     _reject_repeats(run, rules)
-    run.execute(f"CREATE VIEW good AS SELECT * FROM judged WHERE {REJECTED} = '' AND line NOT IN (SELECT line FROM again)")
-    source = "good LEFT JOIN (SELECT product, divisor FROM units) units USING (product)" if table == "sales" else "good"
+    run.execute(f"CREATE VIEW good AS SELECT * FROM judged WHERE {REJECTED} = '' AND {LINE} NOT IN (SELECT {LINE} FROM again)")
     columns = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in rules.columns.items())
-    run.execute(f"CREATE TABLE kept AS SELECT line, {_first(CORRECTED, rules.corrected)} AS {CORRECTED}, {columns} FROM {source}")
+    run.execute(f"CREATE TABLE kept AS SELECT {LINE}, {_first(CORRECTED, rules.corrected)} AS {CORRECTED}, {columns} FROM good")
     if table == "sales" and config.returns == "net":
         _net(run)
-    lines = run.sql("SELECT * EXCLUDE (line, corrected) FROM kept ORDER BY line").to_arrow_table()
+    lines = run.sql(f"SELECT * EXCLUDE ({LINE}, {CORRECTED}) FROM kept ORDER BY {LINE}").to_arrow_table()
     return lines, _counts(run, len(rows))
 
 
@@ -71,7 +68,7 @@ def _local(run: duckdb.DuckDBPyConnection, rows: pa.Table, timezone: str) -> boo
     replaced = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in days.items())
     columns = f"* REPLACE ({replaced})" if replaced else "*"
     instant, moved = ('"date"', f'{days["date"]} <> CAST("date" AS DATE)') if "date" in days else ("CAST(NULL AS TIMESTAMP)", "false")
-    run.execute(f"CREATE VIEW here AS SELECT {columns}, coalesce({moved}, false) AS moved, {instant} AS instant FROM rows_read")
+    run.execute(f"CREATE VIEW here AS SELECT {columns}, coalesce({moved}, false) AS _moved, {instant} AS _instant FROM rows_read")
     return "date" in days
 
 
@@ -84,24 +81,24 @@ def _first(column: str, reasons: Mapping[str, str]) -> str:
 def _reject_repeats(run: duckdb.DuckDBPyConnection, rules: Rules) -> None:
     """Make the table ``again`` of lines that say again or otherwise what another says, with the reason."""
     if not rules.key:
-        run.execute("CREATE TABLE again (line BIGINT, reason VARCHAR)")
+        run.execute(f"CREATE TABLE again ({LINE} BIGINT, reason VARCHAR)")
         return
-    key = ", ".join("coalesce(instant, date)" if name == "date" else quoted(name) for name in rules.key)
+    key = ", ".join("coalesce(_instant, date)" if name == "date" else quoted(name) for name in rules.key)
     same = ", ".join([key, *map(quoted, rules.measures)])
     # Few keys stand twice: a cheap look at hashes finds the rows that may.
     run.execute(f"""
         CREATE TABLE again AS
-        WITH hashed AS (SELECT line, hash({key}) AS hash FROM judged WHERE {REJECTED} = ''),
+        WITH hashed AS (SELECT {LINE}, hash({key}) AS hash FROM judged WHERE {REJECTED} = ''),
         twice AS (SELECT hash FROM hashed GROUP BY hash HAVING count(*) > 1),
-        suspects AS (SELECT * FROM judged WHERE line IN (SELECT line FROM hashed WHERE hash IN (SELECT hash FROM twice))),
+        suspects AS (SELECT * FROM judged WHERE {LINE} IN (SELECT {LINE} FROM hashed WHERE hash IN (SELECT hash FROM twice))),
         compared AS (
-            SELECT line,
+            SELECT {LINE},
                 {FILE} < max({FILE}) OVER (PARTITION BY {key}) AS is_restated,
-                line > min(line) OVER (PARTITION BY {same}, {FILE}) AS is_repeated,
-                line > min(line) OVER (PARTITION BY {key}, {FILE}) AS is_second
+                {LINE} > min({LINE}) OVER (PARTITION BY {same}, {FILE}) AS is_repeated,
+                {LINE} > min({LINE}) OVER (PARTITION BY {key}, {FILE}) AS is_second
             FROM suspects
         )
-        SELECT line, CASE WHEN is_restated THEN 'said again by a later file' WHEN is_repeated THEN 'repeated'
+        SELECT {LINE}, CASE WHEN is_restated THEN 'said again by a later file' WHEN is_repeated THEN 'repeated'
             ELSE 'says something else than an earlier line of its file' END AS reason
         FROM compared WHERE is_restated OR is_repeated{" OR is_second" if rules.one else ""}
     """)
@@ -114,7 +111,7 @@ def _net(run: duckdb.DuckDBPyConnection) -> None:
         WITH returned AS (SELECT store, product, -sum(quantity) AS units FROM kept WHERE quantity < 0 GROUP BY store, product),
         summed AS (
             SELECT kept.*, coalesce(returned.units, 0) AS units,
-                sum(greatest(quantity, 0)) OVER (PARTITION BY kept.store, kept.product ORDER BY date DESC, line DESC) AS newer
+                sum(greatest(quantity, 0)) OVER (PARTITION BY kept.store, kept.product ORDER BY date DESC, {LINE} DESC) AS newer
             FROM kept LEFT JOIN returned USING (store, product)
         )
         SELECT * EXCLUDE (units, newer) REPLACE (

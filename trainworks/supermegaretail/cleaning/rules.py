@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trainworks.supermegaretail.tables.level import LINES, PERIOD
+from trainworks.supermegaretail.tables.level import LINES, quoted
+from trainworks.supermegaretail.tables.typed import LISTED
+from trainworks.supermegaretail.tables.units import PARTS
 
 
 @dataclass(frozen=True)
@@ -27,73 +29,38 @@ class Rules:
     corrected: Mapping[str, str] = field(default_factory=dict)
 
 
-def quoted(name: str) -> str:
-    """A column's name in SQL."""
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'
-
-
-BILLION = 1e9
-"""Units of one line that nobody sells."""
-FAR, MANY = 1e4, 1e5
-"""A quantity so many times the usual one of its product, and above so many, is a mistake too."""
-
-THOUSANDTH = 400
-"""A product whose unit costs less than this part of the usual price is sold by the thousandth: fuel by the thousandth of a gallon."""
-LOTS = 20
-"""The least usual quantity of such a product."""
-
 AGREE = "abs(price * quantity - revenue) <= 0.02 * revenue + 0.01 * quantity"
-
-UNITS = f"""
-CREATE TABLE units AS
-WITH usual AS (
-    SELECT product, median(CASE WHEN quantity > 0 THEN quantity END) AS quantity,
-        median(CASE WHEN quantity > 0 THEN revenue / quantity END) AS price
-    FROM judged WHERE rejected = '' GROUP BY product
-), priced AS (SELECT median(revenue / quantity) AS price FROM judged WHERE rejected = '' AND quantity > 0 AND revenue > 0)
-SELECT product, coalesce(usual.quantity, 0) AS quantity,
-    CASE WHEN usual.price > 0 AND usual.price * {THOUSANDTH} < priced.price AND usual.quantity >= {LOTS} THEN 1000.0 ELSE 1.0 END AS divisor
-FROM usual, priced
-"""
-"""Of each product the usual quantity, and into how many parts its unit was cut."""
-
-TOO_MANY = f"""
-UPDATE judged SET rejected = 'a quantity that cannot be' FROM units WHERE rejected = '' AND units.product = judged.product
-AND (abs(judged.quantity) >= {BILLION:.0f} OR abs(judged.quantity) > greatest({MANY:.0f}, {FAR:.0f} * units.quantity))
-"""
 
 
 def sales(rows: str, key: Sequence[str], moved: bool, listed: bool) -> Rules:
-    """The rules of sales whose *rows* are lines or of a period, told apart by *key*.
+    """The rules of sales whose *rows* are lines or of a period, told apart by *key*, if by anything.
 
     *moved* says that days depend on the zone, *listed* that there is a table of products.
     """
-    told_apart = rows == PERIOD or moved or len(key) > 3
     return Rules(
         columns={
             "date": "date",
             "store": "coalesce(store, '')",
             "product": "product",
-            "quantity": "quantity / divisor",
+            "quantity": f"quantity / {PARTS}",
             "revenue": "CASE WHEN isfinite(revenue) AND (quantity < 0 OR (quantity > 0 AND revenue > 0)) THEN revenue END",
             "price": "CASE WHEN price > 0 AND isfinite(price) THEN CASE WHEN quantity > 0 AND revenue > 0 AND isfinite(revenue) AND NOT "
-            f"({AGREE}) THEN revenue * divisor / quantity ELSE price END END",
+            f"({AGREE}) THEN revenue * {PARTS} / quantity ELSE price * {PARTS} END END",
         },
-        key=key if told_apart else (),
+        key=key,
         measures=("quantity", "revenue", "price"),
         one=rows != LINES,
         rejected={"quantity is no number": "NOT isfinite(quantity)"},
         corrected={
             "a return, which is no demand": "quantity < 0",
-            "quantity in thousandths of a unit": "divisor > 1",
+            "quantity in thousandths of a unit": f"{PARTS} > 1",
             "revenue of what was not sold": "quantity = 0 AND revenue > 0",
             "revenue is no number": "NOT isfinite(revenue)",
             "no revenue for what was sold": "quantity > 0 AND revenue <= 0",
             "price of zero or below": "price <= 0 OR NOT isfinite(price)",
             "price that disagrees with revenue": f"quantity > 0 AND revenue > 0 AND NOT ({AGREE})",
-            "product in no table of products": "NOT listed" if listed else "false",
-            "day in UTC, another in the store": "moved" if moved else "false",
+            "product in no table of products": f"NOT {LISTED}" if listed else "false",
+            "day in UTC, another in the store": "_moved" if moved else "false",
         },
     )
 

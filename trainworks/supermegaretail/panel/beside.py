@@ -176,12 +176,12 @@ class Beside:
         numbers = [column for column in columns if _is_number(kinds.get(column))]
         if not numbers:
             return
-        rows = self._run.query(sql.table_cells(name, keys, numbers))
+        rows = self._run.query(sql.table_cells(name, keys, numbers, self._run.quote))
         named = rows.rename_columns([keys[int(column[4:])] if column.startswith("key_") else column for column in rows.column_names])
         series, row = self._meet(named, keys)
-        for column in numbers:
+        for place, column in enumerate(numbers):
             values = np.full(self.shape, np.nan)
-            values[series, rows["period"].to_numpy()[row]] = rows[column].to_numpy().astype(np.float64)[row]
+            values[series, rows["period"].to_numpy()[row]] = rows[f"mean_{place}"].to_numpy().astype(np.float64)[row]
             self._add(name if len(numbers) == 1 else f"{name}.{column}", values)
 
     def _meet(self, rows: pa.Table, keys: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -228,9 +228,10 @@ def calendar_cells(places: list[str]) -> str:
     """
 
 
-def table_cells(table: str, keys: list[str], columns: list[str]) -> str:
-    """The mean of each numeric column of a *table* of its own, by its *keys* and period."""
-    by = "".join(f", CAST(x.{key} AS STRING)" for key in keys)
-    named = "".join(f", CAST(x.{key} AS STRING) AS key_{place}" for place, key in enumerate(keys))
-    means = ", ".join(f"avg(CAST(x.{column} AS DOUBLE)) AS {column}" for column in columns)
+def table_cells(table: str, keys: list[str], columns: list[str], quote: str) -> str:
+    """The mean of each numeric column of a *table* of its own, by its *keys* and period: ``key_0`` …, ``mean_0`` …; names in *quote*."""
+    of = [f"CAST(x.{quote}{key}{quote} AS STRING)" for key in keys]
+    by = "".join(f", {key}" for key in of)
+    named = "".join(f", {key} AS key_{place}" for place, key in enumerate(of))
+    means = ", ".join(f"avg(CAST(x.{quote}{column}{quote} AS DOUBLE)) AS mean_{place}" for place, column in enumerate(columns))
     return f"SELECT d.period{named}, {means} FROM {table} x JOIN days d ON d.day = x.day GROUP BY d.period{by}"

@@ -14,10 +14,11 @@ from trainworks.supermegaretail.tables import slices
 from trainworks.supermegaretail.tables import source as sources
 from trainworks.supermegaretail.tables.columns import TABLES, renamed, require_names, require_needed
 from trainworks.supermegaretail.tables.columns import columns as parse
-from trainworks.supermegaretail.tables.level import key_columns, level
+from trainworks.supermegaretail.tables.level import key, level
 from trainworks.supermegaretail.tables.reading import header, read
 from trainworks.supermegaretail.tables.source import File
 from trainworks.supermegaretail.tables.typed import LISTED, REJECTED, typed
+from trainworks.supermegaretail.tables.units import with_units
 from trainworks.supermegaretail.tables.zones import require_zone
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,9 @@ def acquire(source: str, columns: str) -> list[Path]:
     if "products" in tables:
         listed = pc.is_in(tables["sales"]["product"], value_set=tables["products"]["product"].unique())
         tables["sales"] = tables["sales"].append_column(LISTED, listed)
+    tables["sales"] = with_units(tables["sales"])
     rows = level(tables["sales"])
-    facts = {"sales": {"rows": rows, "key": key_columns(tables["sales"], rows)}}
+    facts = {"sales": {"rows": rows, "key": key(tables["sales"], rows)}}
     names = {name: [file.name for file in files[name]] for name in tables}
     return [store.keep("acquire", partial(slices.write, part, facts), source=source, files=names) for part in slices.slices(tables)]
 

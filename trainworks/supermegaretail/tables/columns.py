@@ -50,6 +50,9 @@ OTHER = Schema({"date": DAY}, {"product": ID, "store": ID, "region": TEXT})
 NAMES = tuple(dict.fromkeys(name for schema in TABLES.values() for name in schema.kinds))
 """What ``columns`` may give another name."""
 
+TAKEN = ("day", "first_day", "last_day")
+"""Names that the panel gives to dates, starts and ends."""
+
 SAME = {"date": "start", "start": "date"}
 """One stands for the other in a table that has only that one: a date that is the start of a period."""
 
@@ -88,7 +91,7 @@ def require_names(text: str, headers: Mapping[str, Mapping[str, Collection[str]]
 
 
 def renamed(table: str, header: Collection[str], named: Mapping[str, Pair]) -> dict[str, str]:
-    """Contract's name → the column of *header* that holds it, for a file of *table*; then the columns of its own, as they are called."""
+    """Contract's name → the column of *header* that holds it, for a file of *table*; then the columns of its own, as they are called if no other is."""
     given = {name: pair.value for name, pair in named.items()}
     found: dict[str, str] = {}
     for name in dict.fromkeys([*schema(table).kinds, *given]):
@@ -100,8 +103,12 @@ def renamed(table: str, header: Collection[str], named: Mapping[str, Pair]) -> d
     left = [column for column in header if column not in found.values()]
     if table == "stock" and "on_hand" not in found and len(left) == 1:  # its only measure, such as days on which there was any
         found["on_hand"] = left[0]
-    own = {column: column for column in header if column not in found.values() and column not in found}
-    return {**found, **own}
+    names = dict(found)
+    for column in header:
+        if column not in found.values():
+            taken = {*TAKEN, *(name.lower() for name in names)}  # in SQL, names that differ by case are one
+            names[column if column.lower() not in taken else f"{column} ({len(names)})"] = column
+    return names
 
 
 def require_needed(table: str, file: str, header: Collection[str], found: Collection[str]) -> None:
@@ -112,6 +119,6 @@ def require_needed(table: str, file: str, header: Collection[str], found: Collec
     """
     for name in schema(table).needed:
         if name not in found:
-            listed = ", ".join(list(header)[:20])
+            listed = ", ".join(list(header)[:20]) or "no column at all"
             near = nearest(name, header) or "; if it is called otherwise, say so by columns"
             raise DataError(f"{file}: {table} needs a column {name!r} ({schema(table).needed[name].value}), found {listed}{near}")

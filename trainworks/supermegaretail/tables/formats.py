@@ -48,6 +48,15 @@ PLAIN = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$"
 SEPARATED = r"^\s*[+-]?\d{1,3}(?:[,.'’ \x{A0}]\d{3})*(?:[,.]\d*)?\s*$|^\s*[+-]?\d*,\d+\s*$"
 
 
+NOTHING = ("NA", "NaN", "nan", "NULL", "null", "None", r"\N")
+"""What programs write into columns of days and numbers where there is none."""
+
+
+def filled(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """*texts* of days or numbers, "" where a program wrote that there is none."""
+    return pc.if_else(pc.is_in(texts, value_set=pa.array(NOTHING)), "", texts)
+
+
 @dataclass
 class DayTexts:
     """What the texts of a column of days look like, file by file: where each way to write them, and each order, is first found."""

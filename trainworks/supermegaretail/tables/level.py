@@ -4,7 +4,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trainworks.supermegaretail.tables.typed import OWN, REJECTED, has_times
+from trainworks.supermegaretail.tables.typed import FILE, OWN, REJECTED, has_times
 
 PERIOD, LINES = "period", "lines"
 
@@ -16,6 +16,12 @@ MOSTLY = 0.95
 """Share of the rows that lie on one weekday, or one day of the month, where days are starts of periods."""
 
 
+def quoted(name: str) -> str:
+    """A column's name in SQL."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
 def level(sales: pa.Table) -> str:
     """Whether the rows of *sales* are ``lines`` or each the one of its ``period``.
 
@@ -24,14 +30,14 @@ def level(sales: pa.Table) -> str:
     """
     if has_times(sales["date"]):
         return LINES
-    key = ", ".join(f'"{name}"' for name in key_columns(sales, PERIOD))
+    columns = ", ".join(map(quoted, key_columns(sales, PERIOD)))
     with duckdb.connect() as run:
         run.register("sales", sales)
         # Rows of a file and key, once for each set of values that they have.
         different, rows, weekday, monthday = run.sql(f"""
             WITH said AS (
                 SELECT count(*) AS rows, count(DISTINCT (quantity, revenue, price)) AS ways, any_value(date) AS day
-                FROM sales WHERE {REJECTED} = '' GROUP BY file, {key}
+                FROM sales WHERE {REJECTED} = '' GROUP BY {FILE}, {columns}
             ),
             days AS (SELECT day, sum(rows) AS rows FROM said GROUP BY day)
             SELECT
@@ -42,6 +48,27 @@ def level(sales: pa.Table) -> str:
         """).fetchall()[0]
     starts_of_periods = max(weekday, monthday) >= MOSTLY * rows
     return LINES if different > DIFFERENT[starts_of_periods] * rows else PERIOD
+
+
+SAME_KEY = 0.1
+"""Share of the lines that have the key of another in their file, from which on it does not tell them apart."""
+
+
+def key(sales: pa.Table, of: str) -> list[str]:
+    """The columns by which a repeat of a row *of* a period or of a line is known; none where lines may be equal, two sales of one thing."""
+    columns = key_columns(sales, of)
+    if of == PERIOD:
+        return columns
+    if columns[3:] or has_times(sales["date"]):
+        with duckdb.connect() as run:
+            run.register("sales", sales)
+            listed = ", ".join(map(quoted, [FILE, *columns]))
+            rows, keys = run.sql(f"""
+                SELECT coalesce(sum(rows), 0), count(*) FROM (SELECT count(*) AS rows FROM sales WHERE {REJECTED} = '' GROUP BY {listed})
+            """).fetchall()[0]
+        if rows - keys < SAME_KEY * rows:
+            return columns
+    return []
 
 
 def key_columns(sales: pa.Table, of: str) -> list[str]:

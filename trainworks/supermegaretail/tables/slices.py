@@ -20,10 +20,10 @@ LARGE = 500_000
 
 FIRST, LAST = date(1990, 1, 1), date(2100, 1, 1)
 """Days outside are what systems write for none, or mistakes."""
-FUTURE = 0.001
-"""Share of sales that may be dated after today by mistake; where there are more, they are meant."""
-YEAR, FEW = 366, 0.01
-"""Days without any sale after which no more than few of the lines are mistakes."""
+MONTH, YEAR = 31, 366
+"""Days ahead that the date of a period's end may lie; days without any sale that tell mistakes from the others."""
+FEW, VERY_FEW = 0.05, 0.001
+"""Share of sales that may have wrong days, far off or near; where there are more, they are meant."""
 
 NO_MONTH = 0
 
@@ -63,7 +63,9 @@ def _without_wrong_days(name: str, table: pa.Table) -> pa.Table:
     values = table[day].cast(pa.timestamp("s"), safe=False).to_numpy().astype("datetime64[D]")
     wrong = {"day before 1990": values < np.datetime64(FIRST), "day in the future": values >= np.datetime64(LAST)}
     if name == "sales":
-        wrong["day in the future"] |= _in_the_future(values)
+        known = np.where(np.logical_or.reduce(list(wrong.values())), np.datetime64("NaT"), values)
+        for reason, days in _wrong_days_of_sales(known).items():
+            wrong[reason] = wrong.get(reason, False) | days
     reasons = np.select(list(wrong.values()), list(wrong), "")
     if not (reasons != "").any():
         return table
@@ -74,19 +76,20 @@ def _without_wrong_days(name: str, table: pa.Table) -> pa.Table:
     return table.set_column(table.column_names.index(day), day, dayless)
 
 
-def _in_the_future(days: np.ndarray) -> np.ndarray:
-    """Sales after tomorrow, or long after all others, if they are few."""
-    known = np.sort(days[~np.isnat(days)])
-    if not len(known):
-        return np.zeros(len(days), bool)
-    tomorrow = np.datetime64(datetime.now(UTC).date()) + 1
-    future = days > tomorrow
-    late = future if future.sum() < FUTURE * len(days) else np.zeros(len(days), bool)
-    gaps = np.flatnonzero(np.diff(known) > np.timedelta64(YEAR, "D"))
-    if len(gaps) and len(known) - 1 - gaps[-1] < FEW * len(known):
-        first = next(gap for gap in gaps if len(known) - 1 - gap < FEW * len(known))
-        late = late | (days > known[first])
-    return late
+def _wrong_days_of_sales(days: np.ndarray) -> dict[str, np.ndarray]:
+    """Reason → which of *days* are after tomorrow, or more than a year from all others, if they are few."""
+    ahead = (days - (np.datetime64(datetime.now(UTC).date()) + 1)).astype(np.int64)
+    ahead[np.isnat(days)] = 0
+    future = np.zeros(len(days), bool)
+    for least, share in ((0, VERY_FEW), (MONTH, FEW)):
+        late = ahead > least
+        future |= late & (late.sum() < share * len(days))
+    known = np.sort(days[~np.isnat(days) & ~future])
+    after = np.flatnonzero(np.diff(known) > np.timedelta64(YEAR, "D")) + 1
+    first = max((at for at in after if at < FEW * len(known)), default=0)
+    last = min((at for at in after if len(known) - at < FEW * len(known)), default=len(known))
+    apart = (days < known[first]) | (days > known[last - 1]) if len(known) else future
+    return {"day in the future": future, "day more than a year from all others": apart & ~future}
 
 
 def _with_days(table: pa.Table, name: str) -> pa.Table:

@@ -13,10 +13,10 @@ from trainworks.supermegaretail.tables import formats
 from trainworks.supermegaretail.tables.columns import TABLES, Kind, renamed, require_needed, schema
 from trainworks.supermegaretail.tables.reading import Rows
 
-FILE, REJECTED, CORRECTED = "file", "rejected", "corrected"
+FILE, REJECTED, CORRECTED = "_file", "_rejected", "_corrected"
 """Columns beside the table's own: the number of the file, and why a line cannot be used as it stands, or "" ."""
 
-LISTED = "listed"
+LISTED = "_listed"
 """Column of sales: whether the product is in the table of products, if there is one."""
 
 OWN = "own "
@@ -93,7 +93,7 @@ def _day_formats(table: str, files: Sequence[Rows], columns: Sequence[Mapping[st
             looks = formats.DayTexts(name)
             for rows, found in zip(files, columns, strict=True):
                 if name in found and not pa.types.is_temporal(rows.table.schema.field(found[name]).type):
-                    looks.add(rows, _text(rows, found[name]))
+                    looks.add(rows, formats.filled(_text(rows, found[name])))
             shapes[name] = looks.format()
     return shapes
 
@@ -157,6 +157,8 @@ def _values(rows: Rows, name: str, column: str, kind: Kind, shapes: Mapping[str,
     if kind is Kind.NUMBER and _family(rows, column) == "numbers":
         return pc.is_valid(values), pc.cast(values, pa.float64(), safe=False)
     texts = _text(rows, column, kind is Kind.ID)
+    if kind in (Kind.DAY, Kind.NUMBER):
+        texts = formats.filled(texts)
     filled = pc.not_equal(texts, "")
     if kind is Kind.DAY:
         return filled, formats.days(texts, shapes[name])
