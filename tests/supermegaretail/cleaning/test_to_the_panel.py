@@ -79,9 +79,8 @@ def test_returns_are_counted_and_no_demand(tmp_path):
 
 def test_weeks_that_begin_on_saturday_stay(tmp_path):
     """A store whose weeks begin on Monday is named, and not shifted."""
-    sales = csv(
-        SALES, *(rows(f"000{store}", "A", weeks("2024-01-06", 20)) for store in range(4)), rows("9999", "A", weeks("2024-01-08", 20))
-    )
+    on_saturdays = [rows(f"000{store}", "A", weeks("2024-01-06", 20)) for store in range(4)]
+    sales = csv(SALES, *on_saturdays, rows("9999", "A", weeks("2024-01-08", 20)))
     panel, ledger, _ = panel_of(deliver(tmp_path / "source", sales_csv=sales), COLUMNS)
     assert list(ledger["left_out"]["stores"]) == ["9999"] and str(panel.starts[-1]) == "2024-06-15"
 
@@ -89,7 +88,7 @@ def test_weeks_that_begin_on_saturday_stay(tmp_path):
 def test_an_empty_shelf_is_no_zero(tmp_path):
     """A table of stock with one measure of its own tells: days on which there was any."""
     days = weeks("2024-01-04", 20)
-    sales = csv(SALES, rows("0001", "A", days), rows("0100", "A", days[:8] + days[11:]))
+    sales = csv(SALES, rows("0001", "A", days), rows("0100", "A", days[:8] + days[11:]), [f"{day},0100,A,0" for day in days[8:11]])
     stock = csv("week_start,store,sku,in_stock_days", [f"{day},0100,A,{0 if 8 <= week < 11 else 7}" for week, day in enumerate(days)])
     panel, _, _ = panel_of(deliver(tmp_path / "source", sales_csv=sales, stock_csv=stock), COLUMNS)
     assert np.flatnonzero(panel.state[1] == State.OUT_OF_STOCK).tolist() == [8, 9, 10]

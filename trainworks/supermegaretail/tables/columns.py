@@ -91,7 +91,10 @@ def require_names(text: str, headers: Mapping[str, Mapping[str, Collection[str]]
 
 
 def renamed(table: str, header: Collection[str], named: Mapping[str, Pair]) -> dict[str, str]:
-    """Contract's name → the column of *header* that holds it, for a file of *table*; then the columns of its own, as they are called if no other is."""
+    """Contract's name → the column of *header* that holds it, for a file of *table*; then its own columns, by their names.
+
+    Of two names that SQL takes for one, the later is numbered.
+    """
     given = {name: pair.value for name, pair in named.items()}
     found: dict[str, str] = {}
     for name in dict.fromkeys([*schema(table).kinds, *given]):
