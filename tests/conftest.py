@@ -24,7 +24,15 @@ os.environ["TRAINWORKS_DATA"] = "s3://bucket/data"
 COLOURS = ("red", "green", "blue", "orange", "purple", "black", "yellow", "grey")
 SHAPES = ("ellipse", "rectangle", "triangle")
 
-LONGEST = ("test_pipeline.py", "test_resume.py", "test_backbones.py", "test_export.py", "test_train.py", "test_devices.py")
+LONGEST = (
+    "test_launch.py",
+    "test_pipeline.py",
+    "test_resume.py",
+    "test_backbones.py",
+    "test_export.py",
+    "test_train.py",
+    "test_devices.py",
+)
 """Files that take minutes, or nearly one."""
 
 

@@ -104,14 +104,22 @@ class FakeAdmin(
         return self.GetLaunchPlan(launch_plan_pb2.LaunchPlan(id=named), context)
 
     def CreateExecution(self, request, context):  # noqa: N802
-        plan = _get(self.plans, launch_plan_pb2.LaunchPlan(id=request.spec.launch_plan), context)
-        with _refusing(context):
-            admin_rules.execution(request)
-            admin_rules.inputs(request.inputs.literals, plan.spec.fixed_inputs.literals, self._expected(plan).parameters)
+        self.inputs_of(request, context)
         self.executions.append(request)
         name = request.name or f"e{len(self.executions)}"
         started = identifier_pb2.WorkflowExecutionIdentifier(project=request.project, domain=request.domain, name=name)
         return execution_pb2.ExecutionCreateResponse(id=started)
+
+    def inputs_of(self, request: Any, context: Any) -> Any:
+        """What an execution starts with, of a launch plan or of a task alone."""
+        launched = request.spec.launch_plan
+        with _refusing(context):
+            admin_rules.execution(request)
+            if launched.resource_type == identifier_pb2.TASK:
+                task = _get(self.tasks, task_pb2.Task(id=launched), context).spec.template
+                return admin_rules.inputs(request.inputs.literals, {}, admin_rules.expected_inputs(task.interface, {}, {}).parameters)
+            plan = _get(self.plans, launch_plan_pb2.LaunchPlan(id=launched), context)
+            return admin_rules.inputs(request.inputs.literals, plan.spec.fixed_inputs.literals, self._expected(plan).parameters)
 
     def GetExecution(self, request, context):  # noqa: N802
         asked = next(asked for number, asked in enumerate(self.executions, 1) if request.id.name in (asked.name, f"e{number}"))
@@ -160,7 +168,7 @@ def _refusing(context: Any) -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        _refuse(context, refused.code, str(refused))
+        refuse(context, refused.code, str(refused))
 
 
 def _key(request: Any) -> tuple:
@@ -171,9 +179,9 @@ def _put(store: dict[tuple, Any], request: Any, context: Any, response: Any) -> 
     """A version never changes: the same again is known, anything else is refused."""
     there = store.setdefault(_key(request), request)
     if there is not request and there.SerializeToString(deterministic=True) == request.SerializeToString(deterministic=True):
-        _refuse(context, grpc.StatusCode.ALREADY_EXISTS, "with identical structure already exists")
+        refuse(context, grpc.StatusCode.ALREADY_EXISTS, "with identical structure already exists")
     if there is not request:
-        _refuse(
+        refuse(
             context,
             grpc.StatusCode.INVALID_ARGUMENT,
             f"{request.id.name} with different structure already exists. (Please register a new version)",
@@ -183,10 +191,11 @@ def _put(store: dict[tuple, Any], request: Any, context: Any, response: Any) -> 
 
 def _get(store: dict[tuple, Any], request: Any, context: Any) -> Any:
     if _key(request) not in store:
-        _refuse(context, grpc.StatusCode.NOT_FOUND, f"no {_key(request)}")
+        refuse(context, grpc.StatusCode.NOT_FOUND, f"no {_key(request)}")
     return store[_key(request)]
 
 
-def _refuse(context: Any, code: grpc.StatusCode, why: str) -> NoReturn:
+def refuse(context: Any, code: grpc.StatusCode, why: str) -> NoReturn:
+    """Answer a request with a gRPC status."""
     context.abort(code, why)
     raise AssertionError("abort raises")

@@ -19,7 +19,7 @@ from flytekit.tools.translator import get_serializable
 from google.protobuf.json_format import ParseDict
 
 from tests.tasks.fake_admin import FakeAdmin
-from tests.tasks.flyte import admin_rules, compiler, pods, types
+from tests.tasks.flyte import admin_rules, compiler, nodes, pods, types
 from tests.tasks.flyte.refused import Refused
 from workflows import launch_plans
 from workflows.photostock import photostock
@@ -515,6 +515,39 @@ def test_what_a_tasks_own_container_does_not_say_is_filled_in(asked, gets):
     pod = pods.completed({"containers": [{"name": "primary", "resources": asked}]}, {"cpu": "4", "memory": "8Gi", "gpu": "1"})
     resources = pod["containers"][0]["resources"]
     assert {name: (resources["requests"][name], resources["limits"][name]) for name in resources["requests"]} == gets
+
+
+def numbers(*values: int) -> literals_pb2.Literal:
+    """A list."""
+    return literals_pb2.Literal(collection=literals_pb2.LiteralCollection(literals=map(literal, values)))
+
+
+def test_every_list_of_a_map_task_is_mapped_over():
+    """So they must be of one length; what is no list, or is bound whole, each item gets as it is."""
+    given = {"a": numbers(1, 2), "b": numbers(3, 4), "c": literal("c")}
+    assert nodes.items(given, []) == [
+        {"a": literal(1), "b": literal(3), "c": literal("c")},
+        {"a": literal(2), "b": literal(4), "c": literal("c")},
+    ]
+    assert nodes.items({**given, "b": numbers(5)}, ["b"])[1]["b"] == numbers(5)
+    with pytest.raises(nodes.Failed, match="input arrays have different lengths: expecting '2' found '1'"):
+        nodes.items({**given, "b": numbers(5)}, [])
+    with pytest.raises(nodes.Failed, match="no input array provided"):
+        nodes.items({"c": literal("c")}, [])
+
+
+def test_a_cache_key_is_of_contents_where_there_are_any():
+    """Of a literal with a hash, that alone: where it lies says nothing. Name, version, interface and all other inputs count."""
+
+    def key(value: Any, **template: Any) -> str:
+        named = identifier_pb2.Identifier(name=template.get("name", "task"))
+        metadata = tasks_pb2.TaskMetadata(discovery_version=template.get("version", "1"))
+        return nodes.catalogue_key(tasks_pb2.TaskTemplate(id=named, metadata=metadata), {"input": value})
+
+    here, there = literal("s3://a"), literal("s3://b")
+    assert key(here) != key(there)
+    here.hash = there.hash = "content"
+    assert key(here) == key(there) != key(here, version="2") != key(here, name="other")
 
 
 @pytest.mark.parametrize("name", ["e1_n0", "E1", "e" * 254, ""])
