@@ -28,17 +28,21 @@ FEW, VERY_FEW = 0.05, 0.001
 NO_MONTH = 0
 
 
-def slices(tables: Mapping[str, pa.Table]) -> Iterator[dict[str, pa.Table]]:
-    """The *tables* in parts: first what has no day, tables that are small and lines whose day is wrong; then the months, in order."""
+def slices(tables: dict[str, pa.Table]) -> Iterator[dict[str, pa.Table]]:
+    """The *tables* in parts: first what has no day, tables that are small and lines whose day is wrong; then the months, in order.
+
+    Takes them out of *tables*, so that a large one is freed when it has been cut.
+    """
     months: dict[int, dict[str, pa.Table]] = {NO_MONTH: {}}
-    for name, table in tables.items():
-        table = _with_days(_without_wrong_days(name, table), name)
+    for name in list(tables):
+        table = _with_days(_without_wrong_days(name, tables.pop(name)), name)
         cut = name == "sales" or (len(table) >= LARGE and _day(name) in table.column_names)
         for month, part in _by_month(table, _day(name)) if cut else [(NO_MONTH, table)]:
             months.setdefault(month, {})[name] = part
+        del table
     for month in sorted(months):
-        if months[month]:
-            yield months[month]
+        if parts := months.pop(month):
+            yield parts
 
 
 def write(tables: Mapping[str, pa.Table], facts: Mapping[str, Mapping], out: Path) -> None:
