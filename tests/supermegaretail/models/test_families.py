@@ -79,7 +79,9 @@ def test_an_average_is_one_graph(learned, panel):
     """Of models that each take their own columns from the same rows."""
     families = [family(name)() for name in ("lift_smoothing", "boosting", "svm")]
     recipe = recipe_for(panel.until(ORIGIN), families, INPUTS)
-    model = Mean([fit(panel.until(ORIGIN), made, recipe, INPUTS)[0] for made in families])
+    own = [recipe_for(panel.until(ORIGIN), [made], INPUTS) for made in families]
+    members = [(fit(panel.until(ORIGIN), made, of, INPUTS)[0], of.columns) for made, of in zip(families, own, strict=True)]
+    model = Mean(members, recipe.columns)
     rows = design(panel.until(ORIGIN, 4), [ORIGIN], range(1, 5), recipe).values
     session = onnxruntime.InferenceSession(graph_of(model, recipe.columns).SerializeToString())
     assert np.allclose(session.run(["mean"], {"features": rows})[0], model.mean(rows), rtol=1e-5, atol=1e-6)

@@ -15,10 +15,10 @@ from trainworks.supermegaretail.models.knobs import Targets
 from trainworks.supermegaretail.models.protocol import Family, Fitted, Task
 from trainworks.supermegaretail.panel.panel import Panel
 
-ROWS = 60_000
+ROWS = 80_000
 """About how many rows a model learns from."""
 
-LEAST_ORIGINS, MOST_ORIGINS = 6, 60
+LEAST_ORIGINS, MOST_ORIGINS = 12, 60
 WARM_UP = 8
 """Periods before the first origin to learn from, or a quarter of the history if that is less."""
 
@@ -89,8 +89,7 @@ def learnable(panel: Panel, recipe: Recipe, inputs: Inputs) -> Design:
     """Rows to learn from: the newest origin before the last period, and others evenly over the past."""
     last = panel.known - 2
     first = min(WARM_UP, panel.known // 4)
-    rows = max(len(panel.sells) * inputs.horizon, 1)
-    count = int(np.clip(ROWS // rows, LEAST_ORIGINS, MOST_ORIGINS))
+    count = int(np.clip(ROWS // max(len(panel.sells) * inputs.horizon, 1), LEAST_ORIGINS, MOST_ORIGINS))
     spread = np.unique(np.linspace(last, first, min(count, last - first + 1)).round().astype(int))
     made = design(panel, spread.tolist(), range(1, inputs.horizon + 1), recipe, learnable=True)
     return replace(made, target=_permuted(made.target, inputs)) if inputs.targets is Targets.SHUFFLED else made

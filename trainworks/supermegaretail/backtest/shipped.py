@@ -42,8 +42,11 @@ def ship(panel: Path, chosen: Path, text: str, inputs: Inputs, head: str, out: P
     names = tried[choice["model"]].members or (choice["model"],)
     families = [tried[name].build() for name in names]
     recipe = recipe_for(known, families, inputs)
-    fitted, residuals = zip(*(fit(known, family, recipe, inputs) for family in families), strict=True)
-    model = fitted[0] if len(fitted) == 1 else Mean(fitted)
+    # Each learns from its own columns, as in the backtest: a column that another member asks for would make it another model.
+    own = [recipe_for(known, [family], inputs) for family in families]
+    fitted, residuals = zip(*(fit(known, family, each, inputs) for family, each in zip(families, own, strict=True)), strict=True)
+    members = [(each, of.columns) for each, of in zip(fitted, own, strict=True)]
+    model = fitted[0] if len(fitted) == 1 else Mean(members, recipe.columns)
     if hasattr(model, "quantiles"):
         quantiles_of = {"kind": heads.OWN}
     else:

@@ -36,7 +36,8 @@ class Recipe:
         period: day, week or month
         keys: the grain's keys without time
         columns: the columns in their order
-        levels: text attribute → its levels; the code of a level is its place, counted from 1, and that of any other is 0
+        levels: text attribute → its levels in the order of what they sold; the code of a level is its place, counted from 1, and that of
+            any other is 0
         fill: covariate column → the value where none is known
         numbers: numeric attribute → the value where none is known
         center, spread: by column, what brings it to mean 0 and deviation 1; empty if no model asks for it
@@ -88,13 +89,14 @@ def learn(panel: Panel, features_text: str, covariates_text: str, horizon: int) 
     Columns that cannot differ in what is known are left out: a kind of promotion that never ran, a season longer than the history.
     """
     seen = np.isfinite(panel.demand).any(axis=1)
-    levels = {SERIES: _levels(series_names(panel), seen)}
+    sold = np.array([np.nanmean(demand) if was_sold else 0.0 for demand, was_sold in zip(panel.demand, seen, strict=True)])
+    levels = {SERIES: _levels(series_names(panel), seen, sold)}
     numbers = {}
     distinct_products = len(set(panel.series["product"].to_pylist())) if "product" in panel.series.column_names else 0
     for name in panel.series.column_names:
         column = panel.series[name]
         if _is_text(column):
-            known = _levels(column.to_pylist(), seen)
+            known = _levels(column.to_pylist(), seen, sold)
             if len(known) > 1 and (name in panel.keys or len(known) < distinct_products):
                 levels[name] = known
         else:
@@ -147,8 +149,13 @@ def _with_season(call: Call, period: str) -> Call:
     return Call("season", (SEASON[period],), call.position) if call.name == "season" and not call.args else call
 
 
-def _levels(values: Sequence[str | None], seen: np.ndarray) -> tuple[str, ...]:
-    return tuple(sorted({value for value, was_sold in zip(values, seen, strict=True) if was_sold and value is not None}))
+def _levels(values: Sequence[str | None], seen: np.ndarray, sold: np.ndarray) -> tuple[str, ...]:
+    """The levels of series that were seen, in the order of what these sold in the mean: codes that are near sell alike."""
+    of_level: dict[str, list[float]] = {}
+    for value, was_seen, mean in zip(values, seen.tolist(), sold.tolist(), strict=True):
+        if was_seen and value is not None:
+            of_level.setdefault(value, []).append(mean)
+    return tuple(sorted(of_level, key=lambda level: (sum(of_level[level]) / len(of_level[level]), level)))
 
 
 def _is_text(column: pa.ChunkedArray) -> bool:

@@ -12,7 +12,7 @@ from trainworks.supermegaretail.features.design import Design
 from trainworks.supermegaretail.features.recipe import SERIES
 from trainworks.supermegaretail.quantiles import QUANTILES
 
-PRIOR = 10
+PRIOR = 20
 """Rows of its own that a series needs for its dispersion to count half."""
 
 LEAST_ROWS = 200

@@ -29,8 +29,8 @@ class ModelConfig(Section):
     name = "model"
 
     models: str = knob(
-        "empirical(52) + exponential_smoothing + lift_smoothing + promotion_regression + boosting"
-        " + average(lift_smoothing, promotion_regression, boosting)",
+        "empirical(52) + exponential_smoothing + lift_smoothing + promotion_regression + boosting + lstm"
+        " + average(lift_smoothing, boosting) + average(boosting, lstm) + average(lift_smoothing, promotion_regression, boosting)",
         "models that the backtest compares; the best ships. Names and numbers, such as moving_average(8), and averages of those named",
     )
     head: Head = knob(Head.CHOOSE, "what makes quantiles of a mean: choose takes the one that fits a model's forecasts best")

@@ -1,10 +1,11 @@
 """Nets: LSTM, RNN and transformer, by PyTorch Lightning. Each reads the last periods in order, then what is known of the target.
 
-Like trees (`trees`) they learn the ratio of demand to level times lift, so that one small net serves all series.
+Like trees (`trees`) they learn the ratio of demand to level times lift, so that one small net serves all series. What demand may follow in
+one direction only does not reach the net itself: the net says how strongly the lift works, as a power above 0, so that it cannot turn.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention, softplus
 from torch.utils.data import TensorDataset
 
 from trainworks.onnx import export
-from trainworks.supermegaretail.features.recipe import Recipe
+from trainworks.supermegaretail.features.recipe import LIFT, Recipe
 from trainworks.supermegaretail.models.graphs import Graph
 from trainworks.supermegaretail.models.protocol import LEVEL, OWN_SHARE, Family, Fitted, Level, Task
 from trainworks.supermegaretail.models.trees import IN_UNITS
@@ -48,7 +49,7 @@ class _Net(Family):
         """Train on the rows of *task*."""
         level = Level(task.recipe.columns)
         seed(task.seed)
-        net = Ratio(self.reader, task.recipe)
+        net = Ratio(self.reader, task.recipe, task.monotone)
         values = torch.from_numpy(task.design.values)
         net.learn_scales(values)
         expected = level.expected(task.design.values).astype(np.float64)
@@ -112,13 +113,15 @@ class Ratio(nn.Module):
     center: Tensor
     spread: Tensor
 
-    def __init__(self, reader: type[nn.Module], recipe: Recipe):
+    def __init__(self, reader: type[nn.Module], recipe: Recipe, monotone: Mapping[str, int]):
         super().__init__()
         columns = list(recipe.columns)
         kinds = [""] + [name.removesuffix(".past(1)") for name in columns if name.endswith(".past(1)")]
         past = [[f"{kind}.past({k})" if kind else f"lag({k})" for k in range(PERIODS, 0, -1)] for kind in kinds]
         inside = {name for names in past for name in names}
-        self.known = [name for name in columns if name not in inside and name not in recipe.levels]
+        one_way = {name for name in columns if ".past(" not in name and (name == LIFT or name.split(".")[0] in monotone)}
+        self.known = [name for name in columns if name not in inside | one_way and name not in recipe.levels]
+        self.lift = columns.index(LIFT) if LIFT in columns else None
         places = [columns.index(name) for names in past for name in names] + [columns.index(name) for name in self.known]
         chosen = [columns[place] for place in places]
         self.kinds = len(kinds)
@@ -128,9 +131,9 @@ class Ratio(nn.Module):
         self.register_buffer("spread", torch.ones(len(places)))
         self.level, self.scale = columns.index(LEVEL), columns.index("scale")
         self.reader = reader(self.kinds)
-        last = nn.Linear(2 * WIDTH, 1)
+        last = nn.Linear(2 * WIDTH, 2)
         nn.init.zeros_(last.weight)
-        nn.init.constant_(last.bias, GIVES_1)  # a net starts as level times lift
+        nn.init.constant_(last.bias, GIVES_1)  # a net starts as level times lift, whose power is 1
         self.head = nn.Sequential(nn.Linear(WIDTH + len(self.known), 2 * WIDTH), nn.ReLU(), last)
 
     def learn_scales(self, values: Tensor) -> None:
@@ -151,7 +154,9 @@ class Ratio(nn.Module):
         inputs = ((self._inputs(values) - self.center) / self.spread).clamp(-FAR, FAR)
         tokens = inputs[:, : self.kinds * PERIODS].unflatten(1, (self.kinds, PERIODS)).transpose(1, 2)
         read = self.reader(tokens)
-        return softplus(self.head(torch.cat([read, inputs[:, self.kinds * PERIODS :]], 1))[:, 0]) + LEAST_RATIO
+        ratio, power = softplus(self.head(torch.cat([read, inputs[:, self.kinds * PERIODS :]], 1))).unbind(1)
+        ratio = ratio + LEAST_RATIO
+        return ratio if self.lift is None else ratio * (values[:, self.lift] * (power - 1)).exp()
 
 
 class _Lstm(nn.Module):

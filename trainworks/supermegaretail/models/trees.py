@@ -25,7 +25,7 @@ COMMON = {"num_threads": 1, "verbose": -1, "deterministic": True, "force_row_wis
 class _Trees(Family):
     inputs = "all"
     random = True
-    features = LEVEL
+    features = f"{LEVEL} + base_ewm(0.05) + base_ewm(0.2) + base_ewm(0.5) + base_lag(1, 2)"
     trees: int
     parameters: ClassVar[dict[str, Any]]
 
