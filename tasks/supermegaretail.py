@@ -20,9 +20,10 @@ from trainworks.supermegaretail.tables.knobs import TablesConfig
 
 
 class Checked(NamedTuple):
-    """What the workflow turns on: ``panel_on`` is the knob, as a condition compares it."""
+    """What the workflow turns on: ``panel_on`` is the knob, as a condition compares it, ``timezone`` where the stores are."""
 
     panel_on: str
+    timezone: str
 
 
 @step()
@@ -43,13 +44,15 @@ def check(
     from trainworks.release import releases
     from trainworks.supermegaretail.delivery import forecasts
     from trainworks.supermegaretail.tables import acquire
+    from trainworks.supermegaretail.tables.zones import zone
 
     store.check()
-    acquire.check(source, tables.columns, clean.timezone)
+    timezone = zone(clean.timezone, source)
+    acquire.check(source, tables.columns, timezone)
     releases.check_target(lasting("release_to", release_to))
     if forecasts_to:
         forecasts.check_target(lasting("forecasts_to", forecasts_to))
-    return Checked(panel.panel_on)
+    return Checked(panel.panel_on, timezone)
 
 
 @step(MEDIUM, interruptible=True)
@@ -288,11 +291,14 @@ def settings(release: str, forecasts_to: str) -> Settings:
     """The current version of *release* and its knobs. Never cached: somebody may have released since."""
     from trainworks.release import stored
     from trainworks.supermegaretail.delivery import forecasts
+    from trainworks.supermegaretail.tables.zones import zone
 
     store.check()
     forecasts.check_target(lasting("forecasts_to", forecasts_to))
     bundle = stored.locate(lasting("release", release))
-    return Settings(bundle.uri, *(bundle.facts["config"][name] for name in Settings._fields[1:]))
+    known = bundle.facts["config"]
+    known |= {"timezone": zone(known["timezone"], known["source"])}
+    return Settings(bundle.uri, *(known[name] for name in Settings._fields[1:]))
 
 
 @step(MEDIUM)

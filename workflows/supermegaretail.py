@@ -48,7 +48,7 @@ def _trained(of: dict[str, dict], source: str, release_to: str, forecasts_to: st
     places = {"source": source, "release_to": release_to, "forecasts_to": forecasts_to}
     checked = tasks.check(**knobs, **places).with_overrides(node_name="check")
     rows = tasks.acquire(source=source, **of["tables"]).with_overrides(node_name="acquire")
-    lines = map_task(partial(tasks.clean, **of["cleaning"]))(rows=rows).with_overrides(node_name="clean")
+    lines = map_task(partial(tasks.clean, **of["cleaning"] | {"timezone": checked.timezone}))(rows=rows).with_overrides(node_name="clean")
     panel = _panel(checked.panel_on, lines, of["panels"])
 
     periods = {name: knobs[name] for name in ("horizon", "origins", "step")}

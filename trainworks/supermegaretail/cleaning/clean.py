@@ -41,7 +41,7 @@ def clean(slice_folder: Path, config: CleanConfig, out: Path) -> dict[str, dict[
 def _clean(
     run: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, facts: Mapping[str, Any], config: CleanConfig
 ) -> tuple[pa.Table, dict[str, Any]]:
-    moved = _local(run, rows, config.timezone)
+    moved = _local(run, rows, config.timezone or "UTC")
     own = [name for name in rows.column_names if name not in (FILE, REJECTED, CORRECTED)]
     if table == "sales":
         rules = sales(facts["rows"], facts["key"], moved, LISTED in own)

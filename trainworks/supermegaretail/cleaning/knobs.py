@@ -13,7 +13,10 @@ class CleanConfig(Section):
 
     name = "clean"
 
-    timezone: str = knob("UTC", "where the stores are: timestamps, which are UTC, become days there; days stay")
+    timezone: str = knob(
+        "",
+        "where the stores are, such as Europe/Berlin: timestamps, which are UTC, become days there; empty: UTC, the sample's New York",
+    )
     returns: str = knob("gross", "whether what comes back lessens demand: gross leaves it, net takes it from the sales before it")
 
     def __post_init__(self) -> None:

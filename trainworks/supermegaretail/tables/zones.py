@@ -17,3 +17,8 @@ def require_zone(timezone: str) -> None:
         near = difflib.get_close_matches(timezone, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"timezone = {timezone!r}: no such time zone, expected a name such as UTC or America/New_York{hint}")
+
+
+def zone(timezone: str, source: str) -> str:
+    """Where the stores of *source* are: the *timezone* that is stated, else that of the sample's stores, else UTC."""
+    return timezone or ("America/New_York" if source == "sample" else "UTC")
