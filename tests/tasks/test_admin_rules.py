@@ -21,13 +21,19 @@ from google.protobuf.json_format import ParseDict
 from tests.tasks.fake_admin import FakeAdmin
 from tests.tasks.flyte import admin_rules, compiler, nodes, pods, types
 from tests.tasks.flyte.refused import Refused
-from workflows import launch_plans
+from workflows import launch_plans, supermegaretail_plans
 from workflows.photostock import photostock
 from workflows.sweep import sweep
 
 IMAGES = ImageConfig(images=[Image("cpu", "image", "c"), Image("gpu", "image", "g")])
 SETTINGS = SerializationSettings(image_config=IMAGES, project="p", domain="d", version="v")
-PLANS = [plan for plan in [*vars(launch_plans).values(), *launch_plans.published] if isinstance(plan, LaunchPlan)]
+PLANS = [
+    plan
+    for module in (launch_plans, supermegaretail_plans)
+    for value in vars(module).values()
+    for plan in (value if isinstance(value, list) else [value])
+    if isinstance(plan, LaunchPlan)
+]
 
 LARGE = {"cpu": "64", "memory": "512Gi", "gpu": "8"}
 """The limits of a platform that takes all of it."""
@@ -90,7 +96,7 @@ def sent(registered) -> Sent:
 def test_all_that_we_register_passes(registered):
     """Every task, workflow and launch plan, and every pod in a namespace that is restricted."""
     registered.admit()
-    assert len(registered.tasks) >= 20 and len(registered.workflows) >= 2 and len(registered.plans) > 20
+    assert len(registered.tasks) >= 20 and len(registered.workflows) >= 3 and len(registered.plans) > 20
 
 
 # What we register, changed: the mutation, and the words that it is refused with.
