@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any, NoReturn
 
 import grpc
-from flyteidl.admin import execution_pb2, launch_plan_pb2, task_pb2, workflow_pb2
+from flyteidl.admin import execution_pb2, launch_plan_pb2, project_pb2, task_pb2, version_pb2, workflow_pb2
 from flyteidl.core import identifier_pb2
 from flyteidl.service import admin_pb2_grpc, auth_pb2, auth_pb2_grpc, dataproxy_pb2, dataproxy_pb2_grpc
 
@@ -29,8 +29,8 @@ class FakeAdmin(
     ``executions`` are requests in the order of arrival, ``uploads`` bytes by URI below *bucket*. *limits* are those of the platform.
     """
 
-    def __init__(self, limits: dict[str, str] | None = None, bucket: str = "s3://flyte") -> None:
-        self.limits, self.bucket = limits or {}, bucket
+    def __init__(self, limits: dict[str, str] | None = None, bucket: str = "s3://flyte", version: str = "v1.16.8") -> None:
+        self.limits, self.bucket, self.version = limits or {}, bucket, version
         self.tasks: dict[tuple, Any] = {}
         self.workflows: dict[tuple, Any] = {}
         self.plans: dict[tuple, Any] = {}
@@ -124,6 +124,15 @@ class FakeAdmin(
     def GetExecution(self, request, context):  # noqa: N802
         asked = next(asked for number, asked in enumerate(self.executions, 1) if request.id.name in (asked.name, f"e{number}"))
         return execution_pb2.Execution(id=request.id, spec=asked.spec)
+
+    def GetVersion(self, request, context):  # noqa: N802
+        return version_pb2.GetVersionResponse(control_plane_version=version_pb2.Version(Version=self.version))
+
+    def ListProjects(self, request, context):  # noqa: N802
+        return project_pb2.Projects(projects=[project_pb2.Project(id="flytesnacks", name="flytesnacks")])
+
+    def GetDomains(self, request, context):  # noqa: N802
+        return project_pb2.GetDomainsResponse(domains=[project_pb2.Domain(id=name, name=name) for name in ("development", "production")])
 
     def CreateUploadLocation(self, request, context):  # noqa: N802
         name = f"{request.filename_root or request.content_md5.hex()}/{request.filename}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import grpc
-from flyteidl.admin import execution_pb2, node_execution_pb2, project_pb2, task_execution_pb2, version_pb2
+from flyteidl.admin import execution_pb2, node_execution_pb2, task_execution_pb2
 from flyteidl.core import execution_pb2 as core_execution
 from flyteidl.core import identifier_pb2, literals_pb2, workflow_pb2
 
@@ -76,8 +76,6 @@ class Execution:
 
 class Cluster(FakeAdmin):
     """``runs``: executions by name. Pods know the bucket as a sandbox's do, by ``FLYTE_AWS_*`` alone."""
-
-    VERSION = "v1.16.8"
 
     def __init__(self, folder: Path, s3_endpoint: str, bucket: str, limits: dict[str, str] | None = None):
         super().__init__(limits, f"s3://{bucket}")
@@ -162,15 +160,6 @@ class Cluster(FakeAdmin):
         node = self._node(request.id.node_execution_id, context)
         full_inputs, full_outputs = (literals_pb2.LiteralMap(literals=each) for each in (node.inputs, node.outputs))
         return task_execution_pb2.TaskExecutionGetDataResponse(full_inputs=full_inputs, full_outputs=full_outputs)
-
-    def GetVersion(self, request, context):  # noqa: N802
-        return version_pb2.GetVersionResponse(control_plane_version=version_pb2.Version(Version=self.VERSION))
-
-    def ListProjects(self, request, context):  # noqa: N802
-        return project_pb2.Projects(projects=[project_pb2.Project(id="flytesnacks", name="flytesnacks")])
-
-    def GetDomains(self, request, context):  # noqa: N802
-        return project_pb2.GetDomainsResponse(domains=[project_pb2.Domain(id=name, name=name) for name in ("development", "production")])
 
     def _run(self, named: Any, context: Any) -> Execution:
         if named.name not in self.runs:
