@@ -14,6 +14,7 @@ from flyteidl.core import catalog_pb2, execution_pb2
 from flytekit.configuration import Config
 from flytekit.remote import FlyteRemote
 
+from tasks import cluster
 from tests.conftest import write_catalogue
 from tests.tasks.flyte.cluster import Cluster
 
@@ -40,7 +41,8 @@ class Flyte:
         facts = {"TRAINWORKS_SIZE": "laptop", "TRAINWORKS_ARTIFACTS": f"{self.bucket}/artifacts"}
         command = [Path(sys.executable).with_name("pyflyte"), "--config", "flyte.config.yaml", "register", "workflows"]
         command += ["--version", "v1", "--destination-dir", ".", "--env", f"TRAINWORKS_ARTIFACTS={self.bucket}/artifacts"]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **own, **facts}, capture_output=True, text=True, check=False)
+        self.environment = {**os.environ, **own, **facts}
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         self.remote = FlyteRemote(Config.for_endpoint(self.cluster.endpoint, insecure=True), "flytesnacks", "development")
         self.kubelet.forks.wait()
@@ -145,3 +147,24 @@ def test_a_sweep_tries_its_settings_in_pods(flyte, first):
     rounds = nodes(execution)["search-0-trials-1"].task_executions[0].closure.metadata.external_resources
     assert [each.phase for each in rounds] == [execution_pb2.TaskExecution.SUCCEEDED] * 2
     assert b"learning_rate" in flyte.cluster.store.get(execution.outputs.get("winner"))
+
+
+def test_an_image_that_cannot_be_pulled_is_told_soon(flyte, monkeypatch):
+    """The run is stopped, and the sentence has the image and what to do."""
+    monkeypatch.setattr(flyte.kubelet, "pulled", set())
+    monkeypatch.setattr(cluster, "PULL", 0.3)
+    monkeypatch.setattr(cluster, "EVERY", 0.1)
+    execution = flyte.launch("photostock.smoke")
+    said = cluster._follow(flyte.remote, execution, quiet=True)
+    assert re.search('check: .*Back-off pulling image "localhost:30000/.*": push the image, or mend its name', said), said
+    flyte.until(lambda: flyte.cluster.ended(execution.id.name))
+    assert flyte.cluster.runs[execution.id.name].told.closure.phase == execution_pb2.WorkflowExecution.ABORTED
+    assert not flyte.pods(execution)
+
+
+def test_a_cluster_that_lacks_nothing_passes_its_check(flyte):
+    """Last of all a pod writes to the artifact root, with what the platform gives it."""
+    command = [sys.executable, "-m", "trainworks", "cluster", "check", "--config", "flyte.config.yaml"]
+    done = subprocess.run(command, cwd=ROOT, env=flyte.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pod      wrote to s3://flyte/artifacts and read it back" in done.stdout

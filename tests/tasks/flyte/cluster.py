@@ -64,8 +64,9 @@ class Execution:
             self.outputs.CopyFrom(literals_pb2.LiteralMap(literals=outputs))
             phase = Phase.SUCCEEDED
         except Failed as failed:
-            closure.error.CopyFrom(failed.error)
             phase = Phase.ABORTED if closure.HasField("abort_metadata") else Phase.FAILED
+            if phase == Phase.FAILED:
+                closure.error.CopyFrom(failed.error)
         except Exception:  # a fault of the stand-in ends the test, not its patience
             closure.error.message = traceback.format_exc()
             phase = Phase.FAILED
