@@ -1,4 +1,4 @@
-"""``trainworks cluster``: what a Flyte cluster lacks to run the pipelines, and whether the smoke plan goes through on it."""
+"""``trainworks cluster``: what a Flyte cluster lacks to run the pipelines, and whether their smoke plans go through on it."""
 
 import argparse
 import os
@@ -23,6 +23,7 @@ from flytekit.remote.executions import FlyteNodeExecution
 from rich.console import Console
 
 from tasks.deployment import DATA, LARGE, accelerated, artifact_root
+from tasks.experiments import EXPERIMENTS
 from tasks.stage import step
 from trainworks.errors import ClusterError
 from trainworks.storage import s3
@@ -65,14 +66,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     below = cluster.add_subparsers(required=True, metavar="COMMAND")
     for name, command, help in (
         ("check", _check, "what it lacks, each with what to do"),
-        ("smoke", _smoke, "register, run the smoke plan and follow it to bundle and verdict"),
+        ("smoke", _smoke, "register, run the smoke plans and follow each to bundle and verdict"),
     ):
         parser = below.add_parser(name, help=help)
         parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="such as flyte.config.yaml")
         parser.add_argument("--project", "-p", default=os.environ.get("FLYTE_DEFAULT_PROJECT", "flytesnacks"))
         parser.add_argument("--domain", "-d", default=os.environ.get("FLYTE_DEFAULT_DOMAIN", "development"))
         if name == "smoke":
-            parser.add_argument("--plan", default="photostock.smoke", help="the launch plan (%(default)s)")
+            parser.add_argument("--plan", help="the launch plan; without, the smoke plan of every pipeline")
         parser.set_defaults(command=command)
     upload = below.add_parser("upload", help=f"copy the folders below {DATA}/ to TRAINWORKS_DATA")
     upload.set_defaults(command=_upload)
@@ -218,15 +219,21 @@ def _smoke(chosen: argparse.Namespace) -> int:
         raise ClusterError(f"registration was refused:\n{registered.stdout}{registered.stderr}")
     count = registered.stdout.count("[✔]")
     console.print(f"registered {count} entities as {version} in {time.monotonic() - started:.0f} s")
-    execution = remote.execute(remote.fetch_launch_plan(name=chosen.plan, version=version), inputs={}, wait=False)
-    console.print(remote.generate_console_url(execution), soft_wrap=True)
+    plans = [chosen.plan] if chosen.plan else [f"{file.parent.name}.smoke" for file in sorted(EXPERIMENTS.glob("*/smoke.yaml"))]
+    return max(_launch(remote, plan, version) for plan in plans)
+
+
+def _launch(remote: FlyteRemote, plan: str, version: str) -> int:
+    """Launch *plan* and follow it; gives the exit status."""
+    execution = remote.execute(remote.fetch_launch_plan(name=plan, version=version), inputs={}, wait=False)
+    console.print(f"{plan}: {remote.generate_console_url(execution)}")
     failure = _follow(remote, execution)
     if failure:
-        console.print(f"[red]✗[/] {chosen.plan}: ", end="")
+        console.print(f"[red]✗[/] {plan}: ", end="")
         console.print(failure, markup=False)
         return 1
     outputs = remote.sync_execution(execution).outputs
-    console.print(f"[green]✓[/] {chosen.plan}")
+    console.print(f"[green]✓[/] {plan}")
     for name in ("bundle", "report", "released", "why"):
         console.print(f"  {name:9} {outputs.get(name)}", markup=False)
     return 0

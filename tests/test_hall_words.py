@@ -15,8 +15,8 @@ ROOMS_WORD = re.compile(rf"(?<![a-z])(?:{'|'.join(WORDS)})(?![a-z])|R@[\dk]", re
 HTML_CAPTION = re.compile(r"</?caption>|\bcaption(?=(?:, [a-z]+)* \{)")
 """The element of HTML, and style sheets' rules for it."""
 
-OF_A_ROOM = {"workflows/launch_plans.py", "workflows/sweep.py", "tasks/cluster.py"}
-"""PhotoStock's workflows under names that its users know, and the command that launches its smoke plan where no other is named."""
+OF_A_ROOM = {"workflows/launch_plans.py", "workflows/sweep.py"}
+"""PhotoStock's workflows under names that its users know."""
 
 
 def hall() -> list[str]:
