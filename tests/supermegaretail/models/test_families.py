@@ -77,7 +77,7 @@ def test_a_graph_answers_as_its_model(learned, name):
 
 def test_an_average_is_one_graph(learned, panel):
     """Of models that each take their own columns from the same rows."""
-    families = [family(name)() for name in ("lift_smoothing", "boosting", "svm")]
+    families = [family(name)() for name in ("lift_smoothing", "boosting", "lstm")]
     recipe = recipe_for(panel.until(ORIGIN), families, INPUTS)
     own = [recipe_for(panel.until(ORIGIN), [made], INPUTS) for made in families]
     members = [(fit(panel.until(ORIGIN), made, of, INPUTS)[0], of.columns) for made, of in zip(families, own, strict=True)]

@@ -20,7 +20,7 @@ POOLS = ("department", "category", "product")
 VARIANCE = 0.1
 """Of an effect around that of its pool, on the log scale."""
 
-MOST = 8
+MOST = 20
 """The most effects that are learned: those of the covariates that are there most often."""
 
 RECENT = 156

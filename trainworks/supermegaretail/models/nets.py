@@ -69,7 +69,9 @@ class _Net(Family):
         )
         trainer.fit(_Learner(net), torch.utils.data.DataLoader(_Batches(values, ratio, weight, task.seed), batch_size=None))
         torch.set_num_threads(threads)
-        return RatioNet(level, net.eval())
+        model = RatioNet(level, net.eval())
+        model.factor = np.float32(task.design.target.sum() / max(float(model.mean(task.design.values).sum()), 1e-9))
+        return model
 
 
 class _Batches(torch.utils.data.IterableDataset):
@@ -218,7 +220,9 @@ class Transformer(_Net):
 
 
 class RatioNet:
-    """A net that gives a ratio to level times lift."""
+    """A net that gives a ratio to level times lift, times a *factor* that makes its sum over all rows that of what was sold."""
+
+    factor = np.float32(1)
 
     def __init__(self, level: Level, net: Ratio):
         self._level, self._net = level, net
@@ -227,7 +231,7 @@ class RatioNet:
         """See `Fitted`."""
         with torch.no_grad():
             ratio = torch.cat([self._net(batch) for batch in torch.from_numpy(values).split(2**14)])
-        return ratio.numpy() * self._level.expected(values)
+        return ratio.numpy() * self.factor * self._level.expected(values)
 
     def draw(self, graph: Graph) -> str:
         """See `Fitted`."""
@@ -235,5 +239,5 @@ class RatioNet:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "net.onnx"
             export(self._net, {"values": example}, ["ratio"], path)
-            ratio = graph.insert(onnx.load(path), "features")
+            ratio = graph.op("Mul", graph.insert(onnx.load(path), graph.columns(self._level.columns)), graph.constant(self.factor))
         return graph.op("Mul", ratio, self._level.draw_lifted(graph, self._level.draw_level(graph)))
