@@ -1,1 +1,0 @@
-"""Supermegaretail: the demand of every product in every store for the coming periods, with quantiles."""
