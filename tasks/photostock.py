@@ -5,10 +5,10 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from flytekit import Deck
 from flytekit.types.directory import FlyteDirectory
 
 from tasks.attempts import on_cluster
+from tasks.delivery import Delivered, publish
 from tasks.deployment import GPU, LARGE, MEDIUM, SMALL, GpuPod, accelerated, accelerator, gpus
 from tasks.stage import Artifact, lasting, path, paths, stage, step
 from trainworks.photostock.curation.knobs import DataConfig
@@ -228,23 +228,7 @@ def package(
     return FlyteDirectory(str(out))
 
 
-class Delivered(NamedTuple):
-    """What a run ends with."""
-
-    bundle: str
-    report: str
-    released: bool
-    why: str
-
-
 @step(enable_deck=True, deck_fields=())
 def release(bundle: Artifact, release_to: str) -> Delivered:
-    """Publish the bundle; the pointer moves if every gate holds. Never cached: somebody else may have released since.
-
-    The report becomes this task's Deck, so that every execution shows it, also one whose stages all came from the cache.
-    """
-    from trainworks.release.releases import release
-
-    released = release(path(bundle), lasting("release_to", release_to))
-    Deck("PhotoStock", (path(bundle) / "report.html").read_text())
-    return Delivered(released.uri, f"{released.uri}/report.html", released.moved, released.why)
+    """Publish the bundle; the pointer moves if every gate holds. Never cached: somebody else may have released since."""
+    return publish(bundle, release_to, "PhotoStock")

@@ -185,6 +185,16 @@ def test_what_is_done_leaves_no_checkpoint_anywhere(on_machine, bucket):
     assert list(s3.listing(bucket)) == [] and not second.folder.exists()
 
 
+def test_a_checkpoint_that_cannot_be_deleted_costs_a_warning(on_machine, monkeypatch, caplog):
+    """A policy without s3:DeleteObject, say: days of training are done, and must not fail for that."""
+    files = on_machine(1)
+    files.save_checkpoint(content(), files.oldest())
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", "s3://not-there/artifacts")
+    files.clear()
+    assert not files.folder.exists()
+    assert "a checkpoint of what is done stays" in caplog.text and "not-there" in caplog.text
+
+
 def test_a_store_that_fails_costs_a_warning(on_machine, monkeypatch, caplog):
     """The checkpoint is here, if not there."""
     files = on_machine(1)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trainworks.errors import IntegrityError
@@ -140,8 +140,9 @@ def send(path: Path) -> None:
 
 def bring(path: Path) -> None:
     """Make the file *path* the one at the same place of the artifact root on S3, if there is one there; it is not verified."""
-    if (uri := _uri(path)) and s3.stat(uri):
-        s3.download(uri, path)
+    if uri := _uri(path):
+        with suppress(FileNotFoundError):
+            s3.download(uri, path)
 
 
 def remove(path: Path) -> None:

@@ -164,7 +164,10 @@ class Files(CheckpointIO):
     def clear(self) -> None:
         """Remove both, and the folder if nothing else is in it and it is no mount."""
         for path in self.paths:
-            self.remove_checkpoint(path)
+            try:
+                self.remove_checkpoint(path)
+            except StorageError as error:  # what was trained is worth more than the room it takes
+                log.warning("resume    a checkpoint of what is done stays: %s", error)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
