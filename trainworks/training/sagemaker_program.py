@@ -68,12 +68,12 @@ def main() -> int:
 
     An error goes to ``output/failure``, whose first 1024 characters become the job's FailureReason.
     """
-    # Before the slow imports: for the first process of a container, SIGTERM does nothing by default.
-    signal.signal(signal.SIGTERM, _stop)
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(message)s")
     logging.getLogger("trainworks").setLevel(logging.INFO)
     base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
     try:
+        # Before the slow imports: for the first process of a container, SIGTERM does nothing by default.
+        signal.signal(signal.SIGTERM, _stop)
         train(_program(), base)
     except (SystemExit, Interrupted):
         log.warning("stopped by SIGTERM, without a model")
