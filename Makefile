@@ -9,7 +9,7 @@ PIPELINE ?= photostock
 PIPELINES := $(patsubst trainworks/%/facts.py,%,$(wildcard trainworks/*/facts.py))
 
 # One file per process, one thread each: tests that share a pipeline run stay together.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo pipeline test test-fast check format bench openclipart sample completejourney retail-sample constraints clean
 

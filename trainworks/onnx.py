@@ -27,7 +27,7 @@ def export(model, inputs: Mapping, outputs: Sequence[str], path: Path, longest: 
 
     model.eval()
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # its constant folding warns of what it leaves unfolded
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.no_grad():  # tracing what gradients would need takes a quarter longer
         warnings.simplefilter("ignore")  # the exporter deprecates its own parts
         dynamic = {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)}
         if longest:
