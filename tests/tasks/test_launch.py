@@ -168,3 +168,13 @@ def test_a_cluster_that_lacks_nothing_passes_its_check(flyte):
     done = subprocess.run(command, cwd=ROOT, env=flyte.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "pod      wrote to s3://flyte/artifacts and read it back" in done.stdout
+
+
+def test_the_other_pipeline_goes_through_by_one_command(flyte):
+    """`trainworks cluster smoke` registers it, follows it node by node, and ends with what was released."""
+    command = [sys.executable, "-m", "trainworks", "cluster", "smoke", "--config", "flyte.config.yaml", "--plan", "supermegaretail.smoke"]
+    done = subprocess.run(command, cwd=ROOT, env=flyte.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"registered \d+ entities as smoke-", done.stdout)
+    assert re.search(r"backtest +done in", done.stdout), done.stdout
+    assert re.search(r"bundle +s3://flyte/artifacts/smoke/versions/.*\n.*\n +released +True\n +why +every gate holds", done.stdout), done.stdout
