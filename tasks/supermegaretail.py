@@ -253,6 +253,9 @@ def package(
 @step(enable_deck=True, deck_fields=())
 def release(bundle: Artifact, release_to: str) -> Delivered:
     """Publish the bundle; the pointer moves if every gate holds. Never cached: somebody else may have released since."""
+    from trainworks.release import registry
+
+    registry.keep()
     return publish(bundle, release_to, "Supermegaretail")
 
 

@@ -1,5 +1,6 @@
 """The whole pipeline on its embedded sample, as a person runs it."""
 
+import json
 import os
 import re
 import subprocess
@@ -68,6 +69,23 @@ def test_the_sample_becomes_a_release_that_passes_its_own_examples(home, first, 
     assert main(["release", "check", str(home.release)]) == 0
     assert "differs" not in capsys.readouterr().out
     assert stored.locate(str(home.release)).json("metrics.json")["gains"]["pinball_share"]["value"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # MLflow's own
+def test_mlflow_in_the_artifact_root_has_the_release_as_champion(home, first):
+    """With every score, the report, and the tables it was made from."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home.folder}/artifacts/mlflow.db", f"sqlite:///{home.folder}/artifacts/mlflow.db")
+    (model,) = client.search_registered_models()
+    champion = client.get_model_version_by_alias(model.name, "champion")
+    assert champion.tags["version"] == stored.locate(str(home.release)).version
+    run = client.get_run(champion.run_id)
+    assert {"pinball loss", "pinball loss/low", "pinball loss/gain"} <= run.data.metrics.keys()
+    assert run.data.params["models"] == SMALL[1]
+    assert "sales" in json.loads(run.inputs.dataset_inputs[0].dataset.schema)
+    assert {"report.html", "features.json"} <= {file.path for file in client.list_artifacts(champion.run_id)}
 
 
 @pytest.mark.slow

@@ -177,4 +177,6 @@ def test_the_other_pipeline_goes_through_by_one_command(flyte):
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"registered \d+ entities as smoke-", done.stdout)
     assert re.search(r"backtest +done in", done.stdout), done.stdout
-    assert re.search(r"bundle +s3://flyte/artifacts/smoke/versions/.*\n.*\n +released +True\n +why +every gate holds", done.stdout), done.stdout
+    assert re.search(r"bundle +s3://flyte/artifacts/smoke/versions/.*\n.*\n +released +True\n +why +every gate holds", done.stdout), (
+        done.stdout
+    )

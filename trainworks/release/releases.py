@@ -14,7 +14,7 @@ from typing import Any
 
 from trainworks import grammar
 from trainworks.errors import IntegrityError, ReleaseConflict, ReleaseError
-from trainworks.release import gates
+from trainworks.release import gates, registry
 from trainworks.release.places import POINTER, VERSIONS, Bucket, Folder, Pointer, place
 from trainworks.storage import credentials, manifest, s3
 
@@ -59,6 +59,9 @@ def release(bundle: Path, to: str) -> Released:
             f"{version} stays a candidate, release it again if it should replace that one"
         )
     log.info("release   %s %s", version, "is current" if moved else "stays a candidate")
+    registry.record(bundle, facts, to, version, uri)
+    if moved:
+        registry.point(facts, to, version, uri)
     return Released(version, uri, moved, gates.why(facts["verdict"]))
 
 
@@ -160,6 +163,7 @@ def _point(to: str, there: Folder | Bucket, expected: Pointer | None, tag: str |
         names = [pointer.version if pointer else "nothing" for pointer in (expected, there.read()[0])]
         raise ReleaseConflict(f"{to}/{POINTER} named {names[0]} when this began and names {names[1]} now; look, and try again")
     log.info("release   %s is current", version)
+    registry.point(facts, to, version, f"{to}/{VERSIONS}/{version}")
     return target
 
 

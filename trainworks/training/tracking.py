@@ -6,18 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 import numpy as np
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.utils.tensorboard.summary import hparams
 
+from trainworks.storage import mlflow_server
+
 EXPERIMENT = "trainworks"
 """MLflow's experiment, unless ``MLFLOW_EXPERIMENT_NAME`` names another."""
-
-RETRIES, SECONDS = 2, 10
-"""How often and how long MLflow is asked before it counts as down; its own variables go before."""
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +29,7 @@ def loggers(logs: Path, run_name: str, knobs: Mapping[str, Any], metric: str) ->
     Raises:
         ModuleNotFoundError: ``MLFLOW_TRACKING_URI`` is set and mlflow is not installed.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = mlflow_server.uri()
     mlflow = _mlflow(uri, run_name) if uri else None
     board = TensorBoardLogger(logs, name="", version="", default_hp_metric=False)
     _log_knobs(board, knobs, metric)
@@ -63,25 +61,12 @@ def _mlflow(uri: str, run_name: str) -> Logger | None:
         raise ModuleNotFoundError(
             "MLFLOW_TRACKING_URI is set and mlflow is not installed; pip install 'trainworks[cloud]' or unset it", name="mlflow"
         ) from error
-    for name, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": RETRIES, "MLFLOW_HTTP_REQUEST_TIMEOUT": SECONDS}.items():
-        os.environ.setdefault(name, str(value))
     experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     try:
-        return _Tolerant(experiment, run_name, _without_password(uri))
+        return _Tolerant(experiment, run_name, uri)
     except Exception as error:  # a database is opened at once
         _warn(error)
         return None
-
-
-def _without_password(uri: str) -> str:
-    """*uri* of a server with its user and password moved to the variables MLflow has for them: it prints the rest."""
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
-        return uri
-    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
-    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
-    os.environ["MLFLOW_TRACKING_URI"] = stripped = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return stripped
 
 
 class _Tolerant(MLFlowLogger):

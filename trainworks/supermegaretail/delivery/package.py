@@ -48,10 +48,11 @@ def package(run: Run, lines: Sequence[Path], report: Path, out: Path) -> None:
         "README.md": model_card.model_card(measured, features, ledger(lines), verdict, facts),
         "inference.json": json.dumps(inference(features), indent=1) + "\n",
         "baseline.json": json.dumps({"model": metrics["best_baseline"], **metrics["baseline"]}, indent=1) + "\n",
+        profile.FILE: json.dumps(_json(run.metrics / profile.FILE) | {"tables": _tables(lines)}, ensure_ascii=False) + "\n",
         HISTORY: json.dumps(_by_origin(pq.read_table(run.metrics / TABLE).to_pylist()), indent=1) + "\n",
     }
     files = {name: run.forecaster / name for name in (GRAPH, FEATURES, state.FILE)}
-    files |= {name: run.metrics / name for name in (BACKTEST, TABLE, profile.FILE)} | {"report.html": report / "report.html"}
+    files |= {name: run.metrics / name for name in (BACKTEST, TABLE)} | {"report.html": report / "report.html"}
     with tempfile.TemporaryDirectory(prefix="trainworks-") as folder:
         bundle.write(out, files | examples.files(run.forecaster, Path(folder)), texts, facts)
 
@@ -75,6 +76,12 @@ def inference(features: dict[str, Any]) -> dict[str, Any]:
         "unit": "units a period",
         "examples": f"{examples.FOLDER}/examples.json",
     }
+
+
+def _tables(lines: Sequence[Path]) -> dict[str, dict[str, str]]:
+    """The columns of each table that was read, with their types."""
+    schemas = {path.stem: pq.read_schema(path) for folder in lines for path in sorted(folder.glob("*.parquet"))}
+    return {table: {field.name: str(field.type) for field in schema} for table, schema in sorted(schemas.items())}
 
 
 def _by_origin(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
