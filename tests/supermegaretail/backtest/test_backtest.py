@@ -88,7 +88,26 @@ def test_the_best_at_all_origins_but_the_newest_ships(run):
             actual.append(part.rows["actual"].to_numpy())
             quantiles.append(np.stack([part.rows[name].to_numpy() for name in COLUMNS], axis=1))
     known = np.isfinite(np.concatenate(actual))
-    assert abs(heads.pinball(np.concatenate(actual)[known], np.concatenate(quantiles)[known]) - recipe["scores"]["boosting"]) < 1e-5
+    assert abs(heads.pinball(np.concatenate(actual)[known], np.concatenate(quantiles)[known]).mean() - recipe["scores"]["boosting"]) < 1e-5
+
+
+@pytest.mark.parametrize(("better", "ships"), [(1, "exponential_smoothing"), (10, "lift_smoothing")])
+def test_what_is_better_by_chance_does_not_ship_in_the_place_of_a_baseline(run, tmp_path, better, ships):
+    """A model that is the baseline itself but for the series of which it knows what will be sold: one is chance, a third is not."""
+    parts = [part for part in map(Part.load, run.parts) if part.facts["model"] == "exponential_smoothing"]
+    folders = [tmp_path / f"{model}-{place}" for model in ("exponential_smoothing", "lift_smoothing") for place in range(3)]
+    for folder, part in zip(folders, [*parts, *parts], strict=True):
+        rows = part.rows
+        if folder.name.startswith("lift"):
+            known = (np.arange(len(rows)) < 4 * better) & np.isfinite(rows["actual"].to_numpy())
+            for name in COLUMNS:
+                value = np.where(known, rows["actual"].to_numpy(), rows[name].to_numpy())
+                rows = rows.set_column(rows.column_names.index(name), name, [value])
+        replace(part, rows=rows, facts={**part.facts, "model": folder.name.rpartition("-")[0]}).save(folder)
+    choose(run.panel, folders, "exponential_smoothing + lift_smoothing", "choose", 4, tmp_path)
+    recipe = json.loads((tmp_path / "recipe.json").read_text())
+    assert recipe["scores"]["lift_smoothing"] < recipe["scores"]["exponential_smoothing"]
+    assert recipe["model"] == ships and (recipe["unsure"] == ["lift_smoothing"]) == (ships == recipe["baseline"])
 
 
 def test_an_average_is_made_of_its_members_parts(run):

@@ -1,4 +1,7 @@
-"""Which model ships: the one with the least loss at all origins but the newest, which is kept for the test."""
+"""Which model ships: the one with the least loss at all origins but the newest, which is kept for the test.
+
+One that is not surely better there than the best baseline does not ship in its place: what won by chance would lose as often.
+"""
 
 import json
 import logging
@@ -9,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from trainworks.errors import DataError
+from trainworks.intervals import bootstrap
 from trainworks.supermegaretail.backtest.parts import Part, average
 from trainworks.supermegaretail.features.recipe import SERIES, codes, learn, series_names
 from trainworks.supermegaretail.models import heads
@@ -25,7 +29,8 @@ def choose(panel: Path, parts: Sequence[Path], text: str, head: str, horizon: in
     """Write ``recipe.json`` to *out*, and the parts of averages, made from those of their members, into folders of ``averages/``.
 
     ``recipe.json`` has ``model`` and its ``head``, the best ``baseline``, ``unshipped``: a better model that cannot ship, or null,
-    ``origins`` that chose, and ``scores``: model → its mean pinball loss over all quantiles at them.
+    ``unsure``: models with less loss than the baseline, but not surely so, ``origins`` that chose, and ``scores``: model → its mean
+    pinball loss over all quantiles at them.
 
     Args:
         parts: folders of `backtest`: every model of *text* that is no average, at every origin.
@@ -45,7 +50,8 @@ def choose(panel: Path, parts: Sequence[Path], text: str, head: str, horizon: in
             made[model.name, origin] = average(model.name, members, head, horizon, code[origin])
             made[model.name, origin].save(out / AVERAGES / f"{number:02d}-{origin}")
     chose = origins[:-1]
-    scores = {model.name: _loss([_part(made, model.name, origin) for origin in chose]) for model in tried}
+    lost = {model.name: _losses([_part(made, model.name, origin) for origin in chose], horizon) for model in tried}
+    scores = {name: float(np.nanmean(losses)) if np.isfinite(losses).any() else float("nan") for name, losses in lost.items()}
     finite = {name: score for name, score in scores.items() if np.isfinite(score)}
     if not finite:
         raise DataError(f"no model forecast anything that was sold after the origins {', '.join(chose)}")
@@ -53,18 +59,23 @@ def choose(panel: Path, parts: Sequence[Path], text: str, head: str, horizon: in
     single = {model.name: family(model.family) for model in tried if not model.members}
     ships = {model.name for model in tried if all(single[name].ships for name in model.members or (model.name,))}
     baselines = {name for name, kind in single.items() if kind.baseline}
-    chosen = next((name for name in ranked if name in ships), None)
     baseline = next((name for name in ranked if name in baselines), None)
+    unsure = [name for name in ranked if baseline and name not in baselines and not _surely_less(lost[name], lost[baseline])]
+    chosen = next((name for name in ranked if name in ships and name not in unsure), None)
     if chosen is None or baseline is None:
         raise DataError(f"none of {', '.join(ranked)} can ship beside a baseline")
     unshipped = ranked[0] if ranked[0] not in ships else None
     if unshipped:
         log.warning("%s forecasts best, but cannot ship; %s does", unshipped, chosen)
+    unsure = [name for name in unsure if finite[name] < finite[baseline]]
+    if unsure and chosen == baseline:
+        log.info("%s may be better, but not surely: the baseline %s ships", unsure[0], baseline)
     recipe = {
         "model": chosen,
         "head": made[chosen, chose[-1]].facts["head"],
         "baseline": baseline,
         "unshipped": unshipped,
+        "unsure": unsure,
         "origins": chose,
         "scores": {name: round(score, 6) if np.isfinite(score) else None for name, score in scores.items()},
     }
@@ -82,13 +93,17 @@ def _part(made: dict[tuple[str, str], Part], model: str, origin: str) -> Part:
     return made[model, origin]
 
 
-def _loss(parts: Sequence[Part]) -> float:
-    """The mean pinball loss over all rows with demand and all quantiles, in units; NaN if there is none."""
+def _losses(parts: Sequence[Part], horizon: int) -> np.ndarray:
+    """The pinball loss of each series at each origin and step, mean over the quantiles, in units: (S, O · H); NaN without demand."""
     table = pa.concat_tables([part.rows for part in parts])
-    actual = table["actual"].to_numpy()
-    known = np.isfinite(actual)
     quantiles = np.stack([table[name].to_numpy() for name in COLUMNS], axis=1)
-    return heads.pinball(actual[known], quantiles[known]) if known.any() else float("nan")
+    losses = heads.pinball(table["actual"].to_numpy(), quantiles)
+    return losses.reshape(len(parts), -1, horizon).swapaxes(0, 1).reshape(-1, len(parts) * horizon)
+
+
+def _surely_less(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Whether *ours* (S, N) lose less than *theirs*: the whole 95 % interval over series does."""
+    return bootstrap(np.nansum(theirs - ours, axis=1)[:, None])[0][0] > 0
 
 
 def _codes(panel: Panel, origins: Sequence[str], horizon: int) -> dict[str, np.ndarray]:

@@ -63,7 +63,7 @@ class Residuals:
         losses = {}
         for name in heads.HEADS:
             quantiles = self._learn(name, ~newest).quantiles(self.mean[newest], self.series[newest])
-            losses[name] = heads.pinball(self.sold[newest], quantiles)
+            losses[name] = heads.pinball(self.sold[newest], quantiles).mean()
         return min(losses, key=lambda name: losses[name])
 
     def _learn(self, name: str, rows: np.ndarray) -> heads.Head:

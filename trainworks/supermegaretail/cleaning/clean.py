@@ -84,6 +84,8 @@ def _reject_repeats(run: duckdb.DuckDBPyConnection, rules: Rules) -> None:
         run.execute(f"CREATE TABLE again ({LINE} BIGINT, reason VARCHAR)")
         return
     key = ", ".join("coalesce(_instant, date)" if name == "date" else quoted(name) for name in rules.key)
+    if "quantity" in rules.measures:
+        key += ", quantity < 0"  # what came back says nothing else of what was sold
     same = ", ".join([key, *map(quoted, rules.measures)])
     # Few keys stand twice: a cheap look at hashes finds the rows that may.
     run.execute(f"""

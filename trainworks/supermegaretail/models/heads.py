@@ -253,8 +253,8 @@ def _counted(mean: np.ndarray, dispersion: np.ndarray, between: np.ndarray) -> n
     return quantile
 
 
-def pinball(sold: np.ndarray, quantiles: np.ndarray) -> float:
-    """The mean pinball loss of *quantiles* (N, Q) for what was *sold* (N,), in units."""
+def pinball(sold: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """The pinball loss of each row (N,), mean over its *quantiles* (N, Q), for what was *sold* (N,), in units."""
     short = sold[:, None] - quantiles
     levels = np.array(QUANTILES)
-    return float(np.maximum(levels * short, (levels - 1) * short).mean())
+    return np.maximum(levels * short, (levels - 1) * short).mean(axis=1)

@@ -1,6 +1,7 @@
 """The panel stage: lines of sales and what stands beside them become series in periods, each cell with its state."""
 
 import json
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from trainworks.supermegaretail.panel.panel import Panel, State
 from trainworks.supermegaretail.panel.periods import Periods, length_of_rows, periods
 from trainworks.supermegaretail.panel.states import Evidence, states, unlikely_zeros
 from trainworks.supermegaretail.panel.statics import Statics
+
+log = logging.getLogger(__name__)
 
 LEDGER = "ledger.json"
 OWN = {"promotion": "promotions", "price": "prices", "holiday": "calendar", "stock": "stock"}
@@ -42,6 +45,8 @@ def build(lines: list[Path], config: PanelConfig, out: Path) -> dict[str, Any]:
     ledger: dict[str, Any] = {"left_out": {}, "warnings": []}
     with engine(config.panel_on) as run:
         panel = _panel(run, files, config, declared, ledger)
+    for warning in ledger["warnings"][:NAMED]:
+        log.warning("%s", warning)
     panel.save(out)
     counts = Counter(panel.state.ravel().tolist())
     ledger["cells"] = {state.name.lower().replace("_", " "): counts[state] for state in State}

@@ -26,7 +26,7 @@ def level(sales: pa.Table) -> str:
     """Whether the rows of *sales* are ``lines`` or each the one of its ``period``.
 
     What has a time of the day is a line. Else rows that differ decide: a second row of the same product, store and day is a mistake
-    where it is rare.
+    where it is rare, unless it is what came back.
     """
     if has_times(sales["date"]):
         return LINES
@@ -37,7 +37,7 @@ def level(sales: pa.Table) -> str:
         different, rows, weekday, monthday = run.sql(f"""
             WITH said AS (
                 SELECT count(*) AS rows, count(DISTINCT (quantity, revenue, price)) AS ways, any_value(date) AS day
-                FROM sales WHERE {REJECTED} = '' GROUP BY {FILE}, {columns}
+                FROM sales WHERE {REJECTED} = '' GROUP BY {FILE}, {columns}, quantity < 0
             ),
             days AS (SELECT day, sum(rows) AS rows FROM said GROUP BY day)
             SELECT
