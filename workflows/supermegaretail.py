@@ -31,7 +31,7 @@ SECTIONS = {
 }
 
 
-def _panel(panel_on, lines, panels: dict):
+def panel_by_engine(panel_on, lines, panels: dict):
     """The panel by the engine that *panel_on* names."""
     return (
         conditional("panel_on")
@@ -49,7 +49,7 @@ def _trained(of: dict[str, dict], source: str, release_to: str, forecasts_to: st
     checked = tasks.check(**knobs, **places).with_overrides(node_name="check")
     rows = tasks.acquire(source=source, **of["tables"]).with_overrides(node_name="acquire")
     lines = map_task(partial(tasks.clean, **of["cleaning"] | {"timezone": checked.timezone}))(rows=rows).with_overrides(node_name="clean")
-    panel = _panel(checked.panel_on, lines, of["panels"])
+    panel = panel_by_engine(checked.panel_on, lines, of["panels"])
 
     periods = {name: knobs[name] for name in ("horizon", "origins", "step")}
     trials = tasks.trials(panel=panel, models=knobs["models"], **periods).with_overrides(node_name="trials")
@@ -115,7 +115,7 @@ def forecast(release: str, source: str, forecasts_to: str) -> str:
     cleaning = {"timezone": known.timezone, "returns": known.returns}
     lines = map_task(partial(tasks.clean, **cleaning))(rows=rows).with_overrides(node_name="clean")
     panels = {name: getattr(known, name) for name in ("grain", "keep", "covariates", "horizon", "panel_on")}
-    panel = _panel(known.panel_on, lines, panels)
+    panel = panel_by_engine(known.panel_on, lines, panels)
     return tasks.forecast(release=known.version, panel=panel, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
 
 

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from trainworks.__main__ import main
 from trainworks.release import stored
@@ -24,14 +26,14 @@ class Home:
         self.folder = folder
         self.release = folder / "release"
 
-    def run(self, workflow: str, *options: str) -> subprocess.CompletedProcess:
-        """``pyflyte run`` of a *workflow*."""
+    def run(self, workflow: str, *options: str, file: str = "supermegaretail") -> subprocess.CompletedProcess:
+        """``pyflyte run`` of a *workflow*, of the *file* below ``workflows/``."""
         command = [
             sys.executable,
             "-m",
             "flytekit.clis.sdk_in_container.pyflyte",
             "run",
-            "workflows/supermegaretail.py",
+            f"workflows/{file}.py",
             workflow,
             *options,
         ]
@@ -95,6 +97,20 @@ def test_again_nothing_runs_and_one_more_model_costs_itself(home, first):
     said = home.train("--models", "exponential_smoothing + promotion_regression + naive")
     assert re.search(r"backtest +cached 4, done 2", said)
     assert made(said) == {"choose", "fit", "export", "evaluate", "report", "package"}
+
+
+@pytest.mark.slow
+def test_a_sweep_ends_with_a_file_whose_pipeline_compares_nothing_anew(home, first):
+    """Its trials share the panel of the first run; what won among the older origins is measured at the test."""
+    asked = ("--space", "covariates = promotion@plan | promotion@plan + price@plan", "--trials", "2", "--sampler", "grid")
+    done = home.run("sweep", *SMALL, *asked, file="supermegaretail_sweep")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "panel" not in made(done.stdout + done.stderr)
+    (folder,) = (home.folder / "artifacts/stages/sweep").iterdir()
+    table = pd.read_csv(folder / "trials.csv")
+    winner = yaml.safe_load((folder / "winner.yaml").read_text())
+    assert winner["covariates"] == table["covariates"][table["pinball_loss"].idxmin()]
+    assert "backtest" not in made(home.train("--covariates", winner["covariates"]))
 
 
 @pytest.mark.slow

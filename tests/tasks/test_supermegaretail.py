@@ -17,6 +17,7 @@ from google.protobuf.json_format import MessageToDict
 from tasks import deployment, experiments
 from workflows import supermegaretail as workflows
 from workflows import supermegaretail_plans as plans
+from workflows import supermegaretail_sweep
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = SerializationSettings(image_config=ImageConfig(images=[Image("cpu", "image", "c")]), project="p", domain="d", version="v")
@@ -93,7 +94,7 @@ def test_what_must_look_again_is_not_cached():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_file_has_inputs_of_its_workflow(name):
     """Misspelt ones are refused when registering."""
-    workflow = workflows.weekly if name == "weekly" else workflows.supermegaretail
+    workflow = {"weekly": workflows.weekly, "sweep": supermegaretail_sweep.sweep}.get(name, workflows.supermegaretail)
     asked = yaml.safe_load((ROOT / f"experiments/supermegaretail/{name}.yaml").read_text())
     assert experiments.inputs(workflow, f"supermegaretail/{name}").keys() == asked.keys()
 

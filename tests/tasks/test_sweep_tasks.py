@@ -12,9 +12,12 @@ from flytekit.types.directory import FlyteDirectory
 
 from tasks import photostock_sweep as tasks
 from tasks.sweep import Sampler
+from trainworks.errors import LanguageError
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.training.knobs import TrainConfig
+from trainworks.supermegaretail.backtest.knobs import TrialConfig
 from trainworks.sweep import space
+from workflows import supermegaretail_sweep
 from workflows.sweep import sweep
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # flytekit's own
@@ -66,11 +69,22 @@ def test_nodes_are_called_after_what_they_do():
 
 
 @pytest.mark.slow
-def test_listing_the_sweep_needs_no_heavy_package():
+@pytest.mark.parametrize("workflow", ["sweep", "supermegaretail_sweep"])
+def test_listing_a_sweep_needs_no_heavy_package(workflow):
     """What pyflyte run --help and register do first."""
-    code = "import workflows.sweep, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    code = f"import workflows.{workflow}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
     loaded = set(subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split())
-    assert not loaded & {"torch", "open_clip", "pytorch_lightning", "transformers", "onnxruntime", "matplotlib", "optuna"}
+    assert not loaded & {
+        "torch",
+        "open_clip",
+        "pytorch_lightning",
+        "transformers",
+        "onnxruntime",
+        "matplotlib",
+        "optuna",
+        "duckdb",
+        "lightgbm",
+    }
 
 
 def test_the_experiment_file_is_a_sweep():
@@ -82,3 +96,13 @@ def test_the_experiment_file_is_a_sweep():
     train = TrainConfig(**{name: value for name, value in known.items() if name in vars(TrainConfig())})
     DataConfig(**{name: value for name, value in known.items() if name in vars(DataConfig())})
     assert set(space.parse(known["space"], train)) == {"learning_rate", "weight_decay", "average"}
+
+
+def test_the_experiment_file_of_the_other_room_is_a_sweep():
+    """Of the knobs that decide how a model forecasts; what is forecast is none of them."""
+    chosen = yaml.safe_load((ROOT / "experiments" / "supermegaretail" / "sweep.yaml").read_text())
+    assert chosen.keys() <= supermegaretail_sweep.sweep.python_interface.inputs.keys()
+    parsed = space.parse(chosen["space"], TrialConfig())
+    assert set(parsed) == {"head", "features"} and space.size(parsed) == chosen["trials"]
+    with pytest.raises(LanguageError, match=r"grain"):
+        space.parse("grain = product, week | store, product, week", TrialConfig())
