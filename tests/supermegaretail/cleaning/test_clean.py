@@ -24,6 +24,40 @@ def test_a_restated_file_replaces_what_it_restates(tmp_path):
     assert sum(lines["sales"]["quantity"].to_pylist()) == 40 * 5 + 40 * 3
 
 
+def lines_of(days: range, quantities: tuple[int, ...] = (1, 1, 2), store: str = "1") -> str:
+    """Lines of a till that nothing tells apart."""
+    rows = [f"2026-01-{day:02d},{store},P{product},{quantity}" for day in days for product in range(5) for quantity in quantities]
+    return "\n".join(["date,store,product,quantity", *rows]) + "\n"
+
+
+def test_lines_that_come_again_in_a_later_file_count_once(tmp_path):
+    """A month under another name, corrected in a few lines: of the days that it has, the earlier file's are gone."""
+    corrected = lines_of(range(5, 15)).replace("2026-01-05,1,P3,2", "2026-01-05,1,P3,7") + "2026-01-14,1,P1,9\n"
+    source = deliver(tmp_path / "source", **{"sales__2026-01_csv": lines_of(range(1, 15)), "sales__2026-01 corrected_csv": corrected})
+    lines, ledger = cleaned(source)
+    assert ledger["sales"]["rejected"] == {"said again by a later file": 10 * 15}
+    assert sum(lines["sales"]["quantity"].to_pylist()) == 14 * 5 * 4 + 5 + 9
+
+
+def test_parts_of_one_delivery_are_all_counted(tmp_path):
+    """Two tills of a store, or two stores, each in a file of its own, say nothing again."""
+    parts = {
+        "sales__part-0_csv": lines_of(range(1, 15)),
+        "sales__part-1_csv": lines_of(range(1, 15), (1, 3, 3, 4)),
+        "sales__part-2_csv": lines_of(range(1, 15), store="2"),
+    }
+    _, ledger = cleaned(deliver(tmp_path / "source", **parts))
+    assert ledger["sales"]["kept"] == ledger["sales"]["read"] == 14 * 5 * 10
+
+
+def test_a_return_beside_a_sale_is_no_conflict(tmp_path):
+    """In a table of weeks, what was sold and what came back stand in a row each."""
+    sales = weekly(products=2) + "2026-01-05,0001,P00,-1\n"
+    lines, ledger = cleaned(deliver(tmp_path / "source", sales_csv=sales))
+    assert not ledger["sales"]["rejected"] and ledger["sales"]["corrected"] == {"a return, which is no demand": 1}
+    assert sorted(lines["sales"]["quantity"].to_pylist()) == [-1, *[3] * 10]
+
+
 def test_lines_of_a_till_are_no_repeats(tmp_path):
     """Two customers bought the same; the same basket twice is a repeat, and what only the basket tells apart is not."""
     header = "date,store,product,quantity,basket\n"

@@ -1,13 +1,17 @@
 """What a forecaster must do whatever it is asked, on one that does and on ones that do not."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.supermegaretail import toy_forecaster, toy_panel
 from trainworks.supermegaretail.evaluation import behaviour
 from trainworks.supermegaretail.evaluation.checks import BEHAVIOUR
 from trainworks.supermegaretail.evaluation.tried import Tried
+from trainworks.supermegaretail.forecaster import Forecaster
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,49 @@ def test_wrong_signs_are_seen(tmp_path, wrong, checks):
     for name in BEHAVIOUR:
         if name in ("price_up", "promotion", "promotion_gone"):
             assert (rate(behaviour.CHECKS[name](tried)) < 0.5) == (name in checks), name
+
+
+WRONG = {
+    "consistency": lambda panel: np.arange(len(panel.series)),
+    "renamed": lambda panel: [len(name) for name in panel.series["product"].to_pylist()],
+    "price_up": lambda panel: panel.covariates["price"][:, -1],
+    "promotion": lambda panel: 1000 - 9 * panel.covariates["promotion"][:, -1],
+    "promotion_gone": lambda panel: 1000 - 99 * panel.covariates["promotion"][:, -4:].max(axis=1),
+    "currency": lambda panel: panel.covariates["price"][:, -1],
+    "unit": lambda panel: np.full(len(panel.series), 100),
+    "noise": lambda panel: panel.demand[:, -1],
+    "ordered": lambda panel: np.full(len(panel.series), -1000),
+    "unknown": lambda panel: 1000 * np.isnan(panel.demand).all(axis=1),
+    "dead": lambda panel: np.full(len(panel.series), 50),
+    "coherent": lambda panel: np.full(len(panel.series), 100),
+}
+"""Check → what a forecaster adds to all that it says of a panel's series, which the check must see."""
+
+
+@pytest.mark.parametrize("name", BEHAVIOUR)
+def test_every_check_sees_a_forecaster_that_does_what_it_must_not(tried, name):
+    """The same forecaster passes all of them when it adds nothing."""
+
+    class Wrong(Forecaster):
+        def of(self, panel, origin):
+            table = super().of(panel, origin)
+            more = np.repeat(np.asarray(WRONG[name](panel.until(origin, self.horizon)), float), self.horizon)
+            for at, column in enumerate(table.column_names):
+                if column == "mean" or column.startswith("q0"):
+                    table = table.set_column(at, column, pa.array(np.nan_to_num(table[column].to_numpy() + more)))
+            return table
+
+    assert rate(behaviour.CHECKS[name](replace(tried, forecaster=Wrong.load(tried.folder)))) < 1
+
+
+def test_a_week_that_begins_with_a_closed_day_is_tried_in_the_others(tmp_path):
+    """What may not sell in the first period ahead is no reason to try nothing."""
+    panel = toy_panel.panel(planned=0)
+    panel.sells[:, panel.known - 4], panel.demand[:, panel.known - 4] = False, np.nan
+    tried = Tried.load(toy_forecaster.write(panel, tmp_path))
+    for name in BEHAVIOUR:
+        cases = behaviour.CHECKS[name](tried)
+        assert cases and rate(cases) == 1, name
 
 
 def test_what_the_panel_lacks_makes_no_case(tmp_path):

@@ -101,6 +101,12 @@ def test_costs_are_of_the_quantile_that_they_imply():
     assert doubled["pinball"] == measured["pinball"]
 
 
+def test_of_a_single_series_no_miss_of_coverage_is_sure():
+    """Its weeks are alike: four that are all above a median may be chance; of a hundred series they are none."""
+    one, many = (losses.coverage(of(table([9] * 4 * series, [1, 2, 3, 4, 5, 6], series=series)))["q0.5"] for series in (1, 100))
+    assert one["off"] == many["off"] == -0.5 and many["surely_off"] == -0.5 and abs(one["surely_off"]) < 0.35
+
+
 def test_a_quantile_between_two_is_interpolated_and_one_beyond_is_named():
     """Half way between levels is half way between quantiles; .999 would be ordered as .99, and says so."""
     quantiles = np.array([[0.0, 10, 20, 30, 40, 50]])

@@ -94,15 +94,14 @@ def _part(made: dict[tuple[str, str], Part], model: str, origin: str) -> Part:
 
 
 def _losses(parts: Sequence[Part], horizon: int) -> np.ndarray:
-    """The pinball loss of each series at each origin and step, mean over the quantiles, in units: (S, O · H); NaN without demand."""
+    """The pinball loss of each series at an origin, step by step, mean over the quantiles, in units: (O · S, H); NaN without demand."""
     table = pa.concat_tables([part.rows for part in parts])
     quantiles = np.stack([table[name].to_numpy() for name in COLUMNS], axis=1)
-    losses = heads.pinball(table["actual"].to_numpy(), quantiles)
-    return losses.reshape(len(parts), -1, horizon).swapaxes(0, 1).reshape(-1, len(parts) * horizon)
+    return heads.pinball(table["actual"].to_numpy(), quantiles).reshape(-1, horizon)
 
 
 def _surely_less(ours: np.ndarray, theirs: np.ndarray) -> bool:
-    """Whether *ours* (S, N) lose less than *theirs*: the whole 95 % interval over series does."""
+    """Whether *ours* (N, H) lose less than *theirs*: the whole 95 % interval over series and origins does."""
     return bootstrap(np.nansum(theirs - ours, axis=1)[:, None])[0][0] > 0
 
 

@@ -60,8 +60,9 @@ def _run(tried: Tried) -> Iterator[tuple[str, list[Case]]]:
 
 def consistency(tried: Tried) -> list[Case]:
     """A row of inputs has one forecast, alone, among all, in another order, and in another process."""
-    chosen = _drawn(tried.alive)
-    rows = design(tried.panel, [tried.origin], [1], tried.forecaster.recipe)
+    first = int(tried.sells.sum(0).argmax())  # a step at which most may sell: a week of days may begin with a closed one
+    chosen = _drawn([series for series in tried.alive if tried.sells[series, first]])
+    rows = design(tried.panel, [tried.origin], [first + 1], tried.forecaster.recipe)
 
     def of(series: list[int]) -> np.ndarray:
         part = replace(rows, **{name: getattr(rows, name)[series] for name in ("values", "series", "origin", "step", "target", "sells")})
@@ -72,8 +73,8 @@ def consistency(tried: Tried) -> list[Case]:
     backwards = tried.panel.take(np.array(everything[::-1]))
     ways = {
         "among all": of(everything)[chosen],
-        "in another order": tried.numbers(backwards)[::-1][chosen, 0],
-        "in another process": another_process.forecast(tried.folder, tried.panel.starts[tried.origin])[chosen, 0],
+        "in another order": tried.numbers(backwards)[::-1][chosen, first],
+        "in another process": another_process.forecast(tried.folder, tried.panel.starts[tried.origin])[chosen, first],
     }
     cases = []
     for place, series in enumerate(chosen):
@@ -136,7 +137,7 @@ def promotion_gone(tried: Tried) -> list[Case]:
     columns = tried.planned("promotion")
     if not columns:
         return []
-    ahead = is_promoted(tried.panel)[:, tried.origin + 1 :]
+    ahead = is_promoted(tried.panel)[:, tried.origin + 1 :] & tried.sells
     chosen = _drawn([series for series in tried.alive if ahead[series].any()])
     without = tried.numbers(tried.offered(chosen, None))
     cases = []
@@ -195,8 +196,8 @@ def ordered(tried: Tried) -> list[Case]:
 def unknown(tried: Tried) -> list[Case]:
     """What was never seen is forecast from what is like it, and is flagged."""
     chosen = _drawn(tried.alive, CASES // 2)
-    usual = tried.usual[tried.alive][:, :, 0]
-    low, high = usual.min(), usual.max()
+    usual = tried.usual[tried.alive][tried.sells[tried.alive], 0]
+    low, high = usual.min(initial=np.inf), usual.max(initial=0)
     cases = []
     for key in tried.panel.keys:
         at = tried.panel.series.column_names.index(key)
@@ -207,7 +208,7 @@ def unknown(tried: Tried) -> list[Case]:
         pooled = table["pooled"].to_numpy(zero_copy_only=False).reshape(len(chosen), -1).all(1)
         numbers = np.stack([table[name].to_numpy() for name in ("mean", *COLUMNS)], 1).reshape(len(chosen), -1, 1 + len(COLUMNS))
         for place, series in enumerate(chosen):
-            mean = numbers[place, :, 0]
+            mean = numbers[place, tried.sells[series], 0]
             inside = float(min((mean - low / 2).min(), (2 * high - mean).min()))
             margin = inside if np.isfinite(numbers[place]).all() and pooled[place] else float("nan")
             cases.append(_case(tried, series, f"another {key} like it, unknown", margin, {"mean_after": float(np.nan_to_num(mean.mean()))}))

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from trainworks.intervals import bootstrap
+from trainworks.intervals import bootstrap, wilson
 from trainworks.supermegaretail.evaluation.rows import Rows, paired
 from trainworks.supermegaretail.quantiles import COLUMNS, QUANTILES, at
+
+FEW = 20
+"""Series below which drawing them again says too little of a share: of one series it has no width."""
 
 Measured = dict[str, Any]
 """A number as ``value``, and its 95 % ``interval``."""
@@ -104,11 +107,14 @@ def coverage(rows: Rows) -> dict[str, dict[str, Any]]:
 
     Where most sales are 0 so are low quantiles, and many rows lie exactly on one: the quantile of level τ is right where
     P(y < q) ≤ τ ≤ P(y ≤ q), so it is ``off`` only by what τ lies outside of that: shares too large are +, too small −. It is
-    ``surely_off`` by what τ lies outside of their intervals.
+    ``surely_off`` by what τ lies outside of their intervals. Of few series each counts as a single trial, however many rows it has.
     """
     actual_N1 = rows.actual[:, None]
     shares_NK = np.concatenate([actual_N1 < rows.quantiles, actual_N1 <= rows.quantiles], 1).astype(float)
     value_K, ends_K = quotient(shares_NK, np.ones_like(shares_NK), rows.series)
+    if (series := len(np.unique(rows.series))) < FEW:
+        wider_K2 = np.array([wilson(share, series) for share in value_K])
+        ends_K = np.stack([np.minimum(ends_K[:, 0], wider_K2[:, 0]), np.maximum(ends_K[:, 1], wider_K2[:, 1])], 1)
     result = {}
     for k, (name, level) in enumerate(zip(COLUMNS, QUANTILES, strict=True)):
         other = k + len(QUANTILES)

@@ -43,8 +43,13 @@ class Tried:
 
     @cached_property
     def alive(self) -> list[int]:
-        """Series that have sales, and may sell in every period ahead."""
-        return np.flatnonzero((np.nansum(self.panel.demand, 1) > 0) & self.panel.sells[:, self.origin + 1 :].all(1)).tolist()
+        """Series that have sales, and may sell in a period ahead."""
+        return np.flatnonzero((np.nansum(self.panel.demand, 1) > 0) & self.sells.any(1)).tolist()
+
+    @property
+    def sells(self) -> np.ndarray:
+        """(S, H) whether a series may sell in each period ahead; what may not is forecast as 0."""
+        return self.panel.sells[:, self.origin + 1 :]
 
     def numbers(self, panel: Panel) -> np.ndarray:
         """(S, H, 1 + Q) means and quantiles for *panel*."""

@@ -5,6 +5,7 @@ teaches holds for all others, whatever they sell. Rows weigh as their level: the
 that the graph could round otherwise: a quotient is the same float32 everywhere.
 """
 
+import re
 from typing import Any, ClassVar
 
 import numpy as np
@@ -116,11 +117,28 @@ class RatioTrees:
         divisor = graph.op("Add", divisor, graph.constant(1 - self._in_units))
         inputs = graph.op("Concat", graph.op("Div", graph.columns(self._names), divisor), column, axis=1)
         kind = [("inputs", FloatTensorType([None, len(self._names) + 1]))]
-        trees = convert_lightgbm(self.booster, initial_types=kind, target_opset=CONVERTED, zipmap=False)
+        trees = convert_lightgbm(_rounded_down(self.booster), initial_types=kind, target_opset=CONVERTED, zipmap=False)
         ratio = graph.op("Relu", graph.op("Squeeze", graph.insert(trees, inputs), graph.constant(np.array([1]))))
         if self.booster.params.get("boosting") == "rf":  # of which onnxmltools writes the sum
             ratio = graph.op("Div", ratio, graph.constant(np.float32(self.booster.num_trees())))
         return graph.op("Mul", ratio, self._level.draw_lifted(graph, level))
+
+
+def _rounded_down(booster: Any) -> Any:
+    """*booster* with each threshold at the float32 below it: inputs are float32, so that the same ones lie above.
+
+    A graph's thresholds are float32. The nearest may be an input that lies above the threshold: prices differ by rounding alone.
+    """
+    import lightgbm
+
+    def rounded(line: re.Match[str]) -> str:
+        exact = np.array(line[1].split(), np.float64)
+        nearest = exact.astype(np.float32)
+        below = np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+        return "threshold=" + " ".join(map(repr, below.astype(np.float64).tolist()))
+
+    text = re.sub(r"^threshold=(.*)$", rounded, booster.model_to_string(), flags=re.MULTILINE)
+    return lightgbm.Booster(model_str=re.sub(r"^tree_sizes=.*\n", "", text, flags=re.MULTILINE))
 
 
 def _sign(name: str, monotone: Any) -> int:

@@ -14,7 +14,7 @@ from trainworks.supermegaretail.tables import slices
 from trainworks.supermegaretail.tables import source as sources
 from trainworks.supermegaretail.tables.columns import TABLES, renamed, require_names, require_needed
 from trainworks.supermegaretail.tables.columns import columns as parse
-from trainworks.supermegaretail.tables.level import key, level
+from trainworks.supermegaretail.tables.level import key, level, without_restated
 from trainworks.supermegaretail.tables.reading import header, read
 from trainworks.supermegaretail.tables.source import File
 from trainworks.supermegaretail.tables.typed import LISTED, REJECTED, typed
@@ -62,7 +62,10 @@ def acquire(source: str, columns: str) -> list[Path]:
         tables["sales"] = tables["sales"].append_column(LISTED, listed)
     tables["sales"] = with_units(tables["sales"])
     rows = level(tables["sales"])
-    facts = {"sales": {"rows": rows, "key": key(tables["sales"], rows)}}
+    known_by = key(tables["sales"], rows)
+    if not known_by:
+        tables["sales"] = without_restated(tables["sales"])
+    facts = {"sales": {"rows": rows, "key": known_by}}
     names = {name: [file.name for file in files[name]] for name in tables}
     return [store.keep("acquire", partial(slices.write, part, facts), source=source, files=names) for part in slices.slices(tables)]
 

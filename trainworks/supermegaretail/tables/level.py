@@ -1,6 +1,7 @@
 """What a row of sales is: the only one of its product, store and period, or one of several lines, as a till writes them."""
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -69,6 +70,48 @@ def key(sales: pa.Table, of: str) -> list[str]:
         if rows - keys < SAME_KEY * rows:
             return columns
     return []
+
+
+AGAIN = 0.9
+"""Share of an earlier file's lines that stand in a later one too, from which on that restates them: parts of one delivery share fewer."""
+
+
+def without_restated(sales: pa.Table) -> pa.Table:
+    """*sales* that no key tells apart, of which a file's lines of a store's day are rejected where a later file says that day again."""
+    if pc.count_distinct(sales[FILE]).as_py() < 2:
+        return sales
+    with duckdb.connect() as run:
+        columns = sales.select([FILE, "date", "store", "product", "quantity", REJECTED])
+        run.register("sales", columns.append_column("place", pa.array(np.arange(len(sales)))))
+        said = run.sql(f"""
+            WITH lines AS (
+                SELECT {FILE} AS file, CAST(date AS DATE) AS day, coalesce(store, '') AS store, date, product, quantity, count(*) AS lines
+                FROM sales WHERE {REJECTED} = '' GROUP BY ALL
+            ),
+            days AS (SELECT file, day, store, sum(lines) AS lines FROM lines GROUP BY ALL),
+            shared AS (
+                SELECT earlier.file AS file, later.file AS later, day, store, earlier.lines AS lines
+                FROM days AS earlier JOIN days AS later USING (day, store) WHERE earlier.file < later.file
+            ),
+            same AS (
+                SELECT earlier.file AS file, later.file AS later, sum(least(earlier.lines, later.lines)) AS same
+                FROM lines AS earlier JOIN lines AS later USING (day, store, date, product, quantity)
+                WHERE earlier.file < later.file GROUP BY ALL
+            ),
+            restated AS (
+                SELECT file, later FROM shared JOIN same USING (file, later)
+                GROUP BY file, later HAVING any_value(same) >= {AGAIN} * sum(lines)
+            ),
+            gone AS (SELECT DISTINCT file, day, store FROM shared JOIN restated USING (file, later))
+            SELECT gone.file IS NOT NULL AND {REJECTED} = '' AS again
+            FROM sales LEFT JOIN gone
+            ON gone.file = {FILE} AND gone.day = CAST(date AS DATE) AND gone.store = coalesce(sales.store, '')
+            ORDER BY place
+        """).to_arrow_table()["again"]
+    if not pc.any(said).as_py():
+        return sales
+    rejected = pc.if_else(pa.array(said.to_numpy().astype(np.bool_)), "said again by a later file", sales[REJECTED])
+    return sales.set_column(sales.column_names.index(REJECTED), REJECTED, rejected)
 
 
 def key_columns(sales: pa.Table, of: str) -> list[str]:
