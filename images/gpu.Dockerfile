@@ -10,23 +10,28 @@ FROM ${BASE}@${DIGEST}
 # What the NVIDIA container runtime asks for before it hands in GPUs and driver.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
-WORKDIR /srv/trainworks
+WORKDIR /opt/trainworks
 COPY pyproject.toml constraints.txt ./
-RUN pip install --no-cache-dir "uv>=0.11,<1" \
-    && uv pip install --system --system-certs --no-cache --requirements pyproject.toml --constraints constraints.txt \
+# As in the cpu image.
+RUN --mount=type=secret,id=certificates \
+    if [ -e /run/secrets/certificates ]; then export PIP_CERT=/run/secrets/certificates SSL_CERT_FILE=/run/secrets/certificates; fi \
+    && pip install --no-cache-dir "uv>=0.11,<1" \
+    && uv pip install --system --system-certs --no-cache --compile-bytecode --requirements pyproject.toml --constraints constraints.txt \
        --extra train --extra flyte --extra cloud \
     && pip uninstall --yes uv
 
-# SageMaker hands /opt/ml to root in some set-ups; --build-arg USER_ID=0 is for those alone.
-ARG USER_ID=1000
-RUN useradd --uid 1000 --create-home trainworks && mkdir -p /opt/ml && chown trainworks /srv/trainworks /opt/ml
 COPY images/train /usr/local/bin/train
 COPY trainworks trainworks
 COPY tasks tasks
 COPY workflows workflows
 
+# As in the cpu image; on SageMaker a job writes to /opt/ml too.
+RUN useradd --uid 1000 --home-dir /srv/trainworks --create-home trainworks && mkdir -p /opt/ml && chown trainworks /opt/ml
+WORKDIR /srv/trainworks
 ARG TRAINWORKS_COMMIT=unknown
-ENV PYTHONPATH=/srv/trainworks PYTHONUNBUFFERED=1 TRAINWORKS_COMMIT=${TRAINWORKS_COMMIT}
+ENV PYTHONPATH=/srv/trainworks:/opt/trainworks PYTHONUNBUFFERED=1 TRAINWORKS_COMMIT=${TRAINWORKS_COMMIT}
 # What `train` trains where nobody says otherwise.
 ENV TRAINWORKS_PROGRAM=trainworks.photostock.training.job
+# SageMaker hands /opt/ml to root in some set-ups; --build-arg USER_ID=0 is for those alone.
+ARG USER_ID=1000
 USER ${USER_ID}

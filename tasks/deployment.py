@@ -36,8 +36,8 @@ SIZES = {
 
 ``laptop`` fits the sample into a sandbox of 2 processors and 4 GiB, ``large`` is for some million rows (docs/scale.md)."""
 
-ARTIFACTS = "/srv/trainworks/artifacts"
-"""Where a task's logs are while it runs: the folder ``artifacts`` of both images' working directory."""
+WORK = "/srv/trainworks"
+"""Working directory and home of both images' user, empty but for what a run leaves there."""
 
 DATA = "data"
 """The folder of this repository below which experiments look for data."""
@@ -117,8 +117,8 @@ def spark(kind: str) -> dict[str, Any]:
         spark_conf=asked | {"spark.executor.instances": number},
         executor_path="/usr/local/bin/python3",
         applications_path="local:///usr/local/bin/entrypoint.py",
-        driver_pod=StagePod(),
-        executor_pod=StagePod(),
+        driver_pod=StagePod(read_only=False),
+        executor_pod=StagePod(read_only=False),
     )
     return {"task_config": config, "environment": registered_with()}
 
@@ -184,23 +184,26 @@ def use_credentials_of_flyte() -> None:
 class StagePod(PodTemplate):
     """The pod of a stage, as a namespace with the Pod Security Standard *restricted* admits it.
 
+    If *read_only*, the stage can write to `WORK` and ``/tmp`` alone, which are the pod's and end with it.
     A ``PodTemplate`` and not the ``Pod`` of flytekitplugins-pod: it is what that plugin's own warning asks for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, read_only: bool = True) -> None:
         """Nothing is made before somebody serialises it: ``kubernetes`` takes half as long to import as all of flytekit."""
+        self.read_only = read_only
 
     @cached_property
     def pod_spec(self):  # type: ignore[override]
         """The ``V1PodSpec``."""
         return self._pod_spec()
 
-    def _pod_spec(self, primary: dict[str, Any] | None = None, **more: Any) -> Any:
+    def _pod_spec(self, mounts: tuple = (), sidecars: tuple = (), volumes: tuple = (), **more: Any) -> Any:
         from kubernetes import client as k8s
 
-        container = k8s.V1Container(name="primary", security_context=_restricted(), **(primary or {}))
+        container = k8s.V1Container(name="primary", security_context=_restricted(self.read_only), volume_mounts=[*_mounts(), *mounts])
         return k8s.V1PodSpec(
-            containers=[container, *more.pop("sidecars", ())],
+            containers=[container, *sidecars],
+            volumes=[*(k8s.V1Volume(name=name, empty_dir=k8s.V1EmptyDirVolumeSource()) for name in ("work", "tmp")), *volumes],
             automount_service_account_token=False,  # no stage asks the cluster anything
             security_context=k8s.V1PodSecurityContext(
                 run_as_non_root=True, run_as_user=USER, fs_group=USER, seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault")
@@ -216,40 +219,45 @@ class GpuPod(StagePod):
     Spot nodes are the cluster's to choose: Flyte puts its own tolerations on interruptible tasks, but for the last attempt.
     """
 
+    def __init__(self) -> None:
+        """The task can write anywhere: NVIDIA's runtime writes to a root that it hands a GPU to, and may fail where it can not."""
+        super().__init__(read_only=False)
+
     @cached_property
     def pod_spec(self):  # type: ignore[override]
         """The ``V1PodSpec``."""
         from kubernetes import client as k8s
 
-        # The whole folder: below a mount point of TensorBoard's alone, the task's user could not make its other folders.
-        artifacts = k8s.V1VolumeMount(name="artifacts", mount_path=ARTIFACTS)
-        shared_memory = k8s.V1VolumeMount(name="shared-memory", mount_path="/dev/shm")
         # Requests and limits, both, for both: Flyte completes what is missing with a limit of 0, which Kubernetes refuses.
         resources = {"cpu": "250m", "memory": "1Gi"}
         tensorboard = k8s.V1Container(
             name="tensorboard",
             image=GPU,  # is on the node already
-            command=["tensorboard", "--bind_all", "--port", "6006", "--logdir", f"{ARTIFACTS}/tensorboard"],
+            command=["tensorboard", "--bind_all", "--port", "6006", "--logdir", f"{WORK}/artifacts/tensorboard"],
             # The image says "all", which some container runtimes take for a request of every GPU.
             env=[k8s.V1EnvVar(name="NVIDIA_VISIBLE_DEVICES", value="void")],
             ports=[k8s.V1ContainerPort(container_port=6006)],
             resources=k8s.V1ResourceRequirements(requests=resources, limits=resources),
             security_context=_restricted(),
-            volume_mounts=[k8s.V1VolumeMount(name="artifacts", mount_path=ARTIFACTS, read_only=True)],
+            volume_mounts=_mounts(read_only=True),
         )
         return self._pod_spec(
-            {"volume_mounts": [artifacts, shared_memory]},
-            sidecars=[tensorboard],
+            mounts=(k8s.V1VolumeMount(name="shared-memory", mount_path="/dev/shm"),),
+            sidecars=(tensorboard,),
+            # Kubernetes gives a container 64 MiB; ranks that exchange gradients need more. Bounded by the container's memory alone.
+            volumes=(k8s.V1Volume(name="shared-memory", empty_dir=k8s.V1EmptyDirVolumeSource(medium="Memory")),),
             tolerations=[k8s.V1Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")],
-            volumes=[
-                k8s.V1Volume(name="artifacts", empty_dir=k8s.V1EmptyDirVolumeSource()),
-                # Kubernetes gives a container 64 MiB; ranks that exchange gradients need more. Bounded by the container's memory alone.
-                k8s.V1Volume(name="shared-memory", empty_dir=k8s.V1EmptyDirVolumeSource(medium="Memory")),
-            ],
         )
 
 
-def _restricted() -> Any:
+def _mounts(read_only: bool | None = None) -> list[Any]:
+    """The folders of a pod that its containers can write to; `WORK` only unless *read_only*."""
+    from kubernetes import client as k8s
+
+    return [k8s.V1VolumeMount(name="work", mount_path=WORK, read_only=read_only), k8s.V1VolumeMount(name="tmp", mount_path="/tmp")]
+
+
+def _restricted(read_only: bool = True) -> Any:
     """The security context of a container that needs no privilege."""
     from kubernetes import client as k8s
 
@@ -257,5 +265,6 @@ def _restricted() -> Any:
         allow_privilege_escalation=False,
         capabilities=k8s.V1Capabilities(drop=["ALL"]),
         run_as_non_root=True,
+        read_only_root_filesystem=read_only,
         seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
     )

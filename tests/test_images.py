@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks import deployment
 from trainworks.photostock.training.knobs import TrainConfig
 from trainworks.storage import manifest
 from trainworks.training import sagemaker
@@ -34,9 +35,14 @@ def rest(name, instruction):
 
 
 def layout(name, folder):
-    """What the image's COPY lines put where, below *folder*."""
-    work = rest(name, "WORKDIR")[0]
-    for text in rest(name, "COPY"):
+    """What the image's COPY lines put where, below *folder*; gives its working directory."""
+    work = "/"
+    for instruction, text in instructions(name):
+        if instruction == "WORKDIR":
+            work = text
+            (folder / work.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        if instruction != "COPY":
+            continue
         *sources, target = text.split()
         for source in sources:
             to = folder / f"{work}/{target}".lstrip("/") if not target.startswith("/") else folder / target.lstrip("/")
@@ -47,6 +53,12 @@ def layout(name, folder):
             else:
                 shutil.copy(ROOT / source, to)
     return folder / work.lstrip("/")
+
+
+def variables(name, folder):
+    """The image's environment, of an image below *folder*."""
+    own = dict(text.split("=", 1) for line in rest(name, "ENV") for text in line.split())
+    return own | {"PYTHONPATH": ":".join(f"{folder}{path}" for path in own["PYTHONPATH"].split(":"))}
 
 
 images = pytest.mark.parametrize("name", ["cpu", "gpu"])
@@ -77,19 +89,58 @@ def test_nobody_is_root_and_nothing_stands_before_the_command(name):
     assert not rest(name, "ENTRYPOINT") + rest(name, "CMD")
 
 
+def installation(name):
+    """The command that installs the packages."""
+    [install] = [text for text in rest(name, "RUN") if "pip install" in text]
+    return install
+
+
 @images
 def test_packages_come_from_the_constraints_and_leave_no_cache(name):
     """Extras that exist, without the tools of development, in a layer that code does not touch."""
-    [install] = [text for text in rest(name, "RUN") if "pip install" in text]
+    install = installation(name)
     assert "--constraints constraints.txt" in install
     assert install.count("--no-cache") == install.count("pip install")
     extras = set(re.findall(r"--extra (\w+)", install))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     more = {"retail", "spark"} if name == "cpu" else set()
     assert extras == {"train", "flyte", "cloud"} | more <= project["optional-dependencies"].keys()
-    kinds = [kind for kind, _ in instructions(name)]
-    before = [text for kind, text in instructions(name)[: kinds.index("RUN")] if kind == "COPY"]
-    assert before == ["pyproject.toml constraints.txt ./"]
+    before = instructions(name)[: instructions(name).index(("RUN", install))]
+    assert [text for kind, text in before if kind == "COPY"] == ["pyproject.toml constraints.txt ./"]
+
+
+@images
+def test_packages_are_compiled_when_they_are_installed(name):
+    """The user of the image may not write there, so that every process would compile torch and Lightning anew, for 20 seconds and more."""
+    assert "--compile-bytecode" in installation(name)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_who_opens_tls_hands_in_certificates_for_the_build_alone(given, tmp_path):
+    """A secret of the build, which pip and uv then look at and no layer holds; without one they have their own."""
+    for name in ("cpu", "gpu"):
+        mount, command = installation(name).split(maxsplit=1)
+        assert mount == "--mount=type=secret,id=certificates"
+        (tmp_path / "certificates").write_text("") if given else None
+        before = command.split("&& pip install")[0].replace("/run/secrets", str(tmp_path))
+        shown = subprocess.run(
+            ["sh", "-c", f'{before} && echo "$PIP_CERT,$SSL_CERT_FILE"'], env={}, stdout=subprocess.PIPE, text=True, check=True
+        )
+        assert shown.stdout.strip() == (f"{tmp_path}/certificates,{tmp_path}/certificates" if given else ",")
+        assert "--system-certs" in command, "uv has certificates of its own, too"
+
+
+@images
+def test_the_code_lies_where_nobody_writes_and_that_of_a_fast_registration_before_it(name, tmp_path):
+    """Flyte unpacks into the working directory, the home of the images' user and all that it owns."""
+    work = layout(name, tmp_path)
+    assert not list(work.iterdir())
+    assert str(work) == f"{tmp_path}{deployment.WORK}"
+    first, second = variables(name, tmp_path)["PYTHONPATH"].split(":")
+    assert Path(first) == work
+    assert {"tasks", "trainworks", "workflows"} <= {path.name for path in Path(second).iterdir()}
+    [user] = [text for text in rest(name, "RUN") if text.startswith("useradd")]
+    assert user.startswith(f"useradd --uid {deployment.USER} --home-dir {deployment.WORK} --create-home ")
 
 
 @images
@@ -106,13 +157,12 @@ def test_the_build_context_holds_what_is_copied(name):
 def test_the_workflow_loads_from_what_the_image_holds(name, tmp_path):
     """Flyte imports tasks and workflow from the image's files alone, and knows their commit."""
     work = layout(name, tmp_path)
-    environment = dict(text.split("=", 1) for line in rest(name, "ENV") for text in line.split())
-    assert environment["PYTHONPATH"] == f"/{work.relative_to(tmp_path)}"
+    environment = variables(name, tmp_path)
     assert environment["TRAINWORKS_COMMIT"] == "${TRAINWORKS_COMMIT}"
     code = "import workflows.photostock, trainworks.release.bundle as b; print(b.__file__, b.git_commit())"
-    variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(work), "TRAINWORKS_COMMIT": "abc"}
-    done = subprocess.run([sys.executable, "-P", "-c", code], cwd="/", env=variables, stdout=subprocess.PIPE, text=True, check=True)
-    assert done.stdout.split() == [str(work / "trainworks" / "release" / "bundle.py"), "abc"]
+    own = {"PATH": os.environ["PATH"], "HOME": str(work), "PYTHONPATH": environment["PYTHONPATH"], "TRAINWORKS_COMMIT": "abc"}
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=work, env=own, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.split() == [f"{tmp_path}/opt/trainworks/trainworks/release/bundle.py", "abc"]
 
 
 def test_only_the_gpu_image_trains(tmp_path):
@@ -143,15 +193,13 @@ def train(tree, tmp_path):
     """Start the gpu image's `train` in the emulated tree; it ends with the test."""
     work = layout("gpu", tmp_path / "image")
     programs = f"{tmp_path}/image/usr/local/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    default = dict(text.split("=") for line in rest("gpu", "ENV") for text in line.split())["TRAINWORKS_PROGRAM"]
-    variables = {"PATH": programs, "PYTHONPATH": str(work), "SAGEMAKER_BASE_DIR": str(tree), "OMP_NUM_THREADS": "1"}
-    variables["TRAINWORKS_PROGRAM"] = default
+    own = variables("gpu", tmp_path / "image") | {"PATH": programs, "SAGEMAKER_BASE_DIR": str(tree), "OMP_NUM_THREADS": "1"}
 
     started = []
 
     def train(*before):
         with (tmp_path / "said").open("w") as said:
-            started.append(subprocess.Popen([*before, "train"], cwd=work, env=variables, stdout=said, stderr=subprocess.STDOUT))
+            started.append(subprocess.Popen([*before, "train"], cwd=work, env=own, stdout=said, stderr=subprocess.STDOUT))
         return started[-1]
 
     yield train

@@ -126,14 +126,11 @@ def test_the_gpu_pod_has_shared_memory_and_may_run_on_gpu_nodes(specs):
 
 
 def test_tensorboard_reads_the_logs_of_the_task_beside_it(specs):
-    """One volume at one place in both containers, read-only for TensorBoard, where the images' working directory has its artifacts."""
+    """One volume at one place in both containers, read-only for TensorBoard: the working directory, where a task has its artifacts."""
     both = containers(specs["finetune"])
-    (shared,) = [m for m in both["tensorboard"]["volumeMounts"] if m.pop("readOnly")]
-    assert shared in both["primary"]["volumeMounts"]
-    assert f"{shared['mountPath']}/tensorboard" in both["tensorboard"]["command"]
-    for image in ("cpu", "gpu"):
-        directory = re.search(r"^WORKDIR (.+)$", (ROOT / f"images/{image}.Dockerfile").read_text(), re.M)
-        assert directory and shared["mountPath"] == f"{directory[1]}/artifacts"
+    (shared,) = [m for m in both["tensorboard"]["volumeMounts"] if m.pop("readOnly", False)]
+    assert shared in both["primary"]["volumeMounts"] and shared["mountPath"] == deployment.WORK
+    assert f"{deployment.WORK}/artifacts/tensorboard" in both["tensorboard"]["command"]
 
 
 def test_tensorboard_sees_no_gpu(specs):
@@ -289,6 +286,18 @@ def test_every_pod_is_one_that_a_restricted_namespace_admits(specs):
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False and context["capabilities"] == {"drop": ["ALL"]}, name
             assert context["runAsNonRoot"] is True, name
+
+
+def test_a_stage_can_write_to_the_folders_of_its_pod_alone(specs):
+    """To its working directory and /tmp; but a container that is handed a GPU, whose root NVIDIA's runtime may have to write to."""
+    for name, spec in specs.items():
+        pod = spec["k8sPod"]["podSpec"]
+        empty = {volume["name"] for volume in pod["volumes"] if "emptyDir" in volume}
+        for container in pod["containers"]:
+            places = {mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in empty}
+            assert {deployment.WORK, "/tmp"} <= places, name
+            has_gpu = "gpu" in container["resources"]["requests"]
+            assert container["securityContext"]["readOnlyRootFilesystem"] is not has_gpu, name
 
 
 def test_a_container_that_requests_also_limits(specs):
