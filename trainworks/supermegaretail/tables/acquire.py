@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from trainworks.errors import DataError
@@ -58,7 +59,7 @@ def acquire(source: str, columns: str) -> list[Path]:
         reasons = ", ".join(sorted(set(tables["sales"][REJECTED].to_pylist()))) or "there are none"
         raise DataError(f"{files['sales'][0].name}: no line of sales can be used: {reasons}")
     if "products" in tables:
-        listed = pc.is_in(tables["sales"]["product"], value_set=tables["products"]["product"].unique())
+        listed = pc.is_in(tables["sales"]["product"], value_set=tables["products"]["product"].unique().cast(pa.string()))
         tables["sales"] = tables["sales"].append_column(LISTED, listed)
     tables["sales"] = with_units(tables["sales"])
     rows = level(tables["sales"])

@@ -3,6 +3,7 @@
 import csv as plain
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,9 @@ from pyarrow import csv, parquet
 
 from trainworks.errors import DataError
 from trainworks.supermegaretail.tables.source import File
+
+BATCH = 2**20
+"""Rows that are made into a table at once."""
 
 
 @dataclass
@@ -24,12 +28,25 @@ class Rows:
     table: pa.Table
     is_text: bool
     broken: Counter[str] = field(default_factory=Counter)
+    first: int = 0
+    """The position of the first row in its file."""
 
     def where(self, position: int) -> str:
         """The file and line of a row, for people."""
-        return (
-            f"{self.file.name}, line {position + 2}" if self.file.path.suffix.lower() == ".csv" else f"{self.file.name}, row {position + 1}"
-        )
+        row = self.first + position
+        return f"{self.file.name}, line {row + 2}" if self.file.path.suffix.lower() == ".csv" else f"{self.file.name}, row {row + 1}"
+
+    def batches(self) -> Iterator["Rows"]:
+        """The rows of a parquet file in parts, taken out of ``table``, so that each is freed when it has been used; text is one part."""
+        if self.is_text or not len(self.table):
+            yield self
+            return
+        parts = self.table.to_batches(BATCH)[::-1]
+        self.table, first = self.table.slice(0, 0), 0
+        while parts:
+            table = pa.Table.from_batches([parts.pop()])
+            yield Rows(self.file, table, self.is_text, first=first)
+            first += len(table)
 
 
 def read(file: File) -> Rows:
@@ -165,7 +182,8 @@ def _json_text(value: Any) -> str:
 def _parquet(file: File) -> Rows:
     header(file)
     try:
-        table = parquet.read_table(file.path)
+        texts = [field.name for field in parquet.read_schema(file.path) if pa.types.is_string(field.type)]
+        table = parquet.read_table(file.path, read_dictionary=texts)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.name}: not a readable parquet file ({error}); write it again") from error
     return Rows(file, table, False)

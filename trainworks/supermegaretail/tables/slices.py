@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from trainworks.supermegaretail.tables.columns import Kind, schema
-from trainworks.supermegaretail.tables.typed import FILE, REJECTED, has_times
+from trainworks.supermegaretail.tables.typed import FILE, REJECTED, has_times, plain
 
 FACTS = "slice.json"
 
@@ -31,18 +31,22 @@ NO_MONTH = 0
 def slices(tables: dict[str, pa.Table]) -> Iterator[dict[str, pa.Table]]:
     """The *tables* in parts: first what has no day, tables that are small and lines whose day is wrong; then the months, in order.
 
-    Takes them out of *tables*, so that a large one is freed when it has been cut.
+    Takes the small ones out of *tables*.
     """
-    months: dict[int, dict[str, pa.Table]] = {NO_MONTH: {}}
+    months: dict[str, np.ndarray] = {}
+    whole = {}
     for name in list(tables):
         table = _with_days(_without_wrong_days(name, tables.pop(name)), name)
-        cut = name == "sales" or (len(table) >= LARGE and _day(name) in table.column_names)
-        for month, part in _by_month(table, _day(name)) if cut else [(NO_MONTH, table)]:
-            months.setdefault(month, {})[name] = part
-        del table
-    for month in sorted(months):
-        if parts := months.pop(month):
-            yield parts
+        if name == "sales" or (len(table) >= LARGE and _day(name) in table.column_names):
+            tables[name], months[name] = table, _months(table, _day(name))
+        else:
+            whole[name] = table
+    for month in sorted({NO_MONTH}.union(*(np.unique(of).tolist() for of in months.values()))):
+        parts = {name: tables[name].filter(pa.array(of == month)) for name, of in months.items() if (of == month).any()}
+        if month == NO_MONTH:
+            parts |= whole
+        if parts:
+            yield {name: parts[name] for name in sorted(parts)}
 
 
 def write(tables: Mapping[str, pa.Table], facts: Mapping[str, Mapping], out: Path) -> None:
@@ -50,7 +54,7 @@ def write(tables: Mapping[str, pa.Table], facts: Mapping[str, Mapping], out: Pat
     for name, table in tables.items():
         files = table[FILE].to_numpy()
         rank = pa.array(np.unique(files, return_inverse=True)[1].astype(np.int32))  # other slices' files do not count
-        rows = table.set_column(table.column_names.index(FILE), FILE, rank).combine_chunks()
+        rows = plain(table.set_column(table.column_names.index(FILE), FILE, rank), schema(name).kinds).combine_chunks()
         parquet.write_table(rows, out / f"{name}.parquet", compression="zstd")
     (out / FACTS).write_text(json.dumps({name: fact for name, fact in facts.items() if name in tables}, sort_keys=True))
 
@@ -62,22 +66,28 @@ def _day(name: str) -> str:
 def _without_wrong_days(name: str, table: pa.Table) -> pa.Table:
     """*table* with the lines rejected whose day cannot be true: it is no sale that happened, and no plan."""
     day = _day(name)
-    if day not in table.column_names or not len(table):
+    if day not in table.column_names or not len(table) or (name != "sales" and _possible(table[day])):
         return table
-    values = table[day].cast(pa.timestamp("s"), safe=False).to_numpy().astype("datetime64[D]")
+    values = table[day].cast(pa.date32(), safe=False).to_numpy()
     wrong = {"day before 1990": values < np.datetime64(FIRST), "day in the future": values >= np.datetime64(LAST)}
     if name == "sales":
         known = np.where(np.logical_or.reduce(list(wrong.values())), np.datetime64("NaT"), values)
         for reason, days in _wrong_days_of_sales(known).items():
             wrong[reason] = wrong.get(reason, False) | days
-    reasons = np.select(list(wrong.values()), list(wrong), "")
-    if not (reasons != "").any():
+    if not any(mask.any() for mask in wrong.values()):
         return table
+    reasons = np.select(list(wrong.values()), list(wrong), "")
     rejected = pc.if_else(pa.array((reasons != "") & pc.equal(table[REJECTED], "").to_numpy()), pa.array(reasons), table[REJECTED])
     null = pa.scalar(None, table[day].type)
     dayless = pc.if_else(pa.array(reasons != ""), null, table[day])
     table = table.set_column(table.column_names.index(REJECTED), REJECTED, rejected)
     return table.set_column(table.column_names.index(day), day, dayless)
+
+
+def _possible(days: pa.ChunkedArray) -> bool:
+    """Whether all *days* lie between FIRST and LAST."""
+    ends = pc.min_max(days.cast(pa.date32(), safe=False)).as_py()
+    return ends["min"] is None or (ends["min"] >= FIRST and ends["max"] < LAST)
 
 
 def _wrong_days_of_sales(days: np.ndarray) -> dict[str, np.ndarray]:
@@ -99,18 +109,12 @@ def _wrong_days_of_sales(days: np.ndarray) -> dict[str, np.ndarray]:
 def _with_days(table: pa.Table, name: str) -> pa.Table:
     """*table* with days as dates, but for columns that have times."""
     for column, kind in schema(name).kinds.items():
-        if kind is Kind.DAY and not has_times(table[column]):
+        if kind is Kind.DAY and pa.types.is_timestamp(table[column].type) and not has_times(table[column]):
             table = table.set_column(table.column_names.index(column), column, table[column].cast(pa.date32()))
     return table
 
 
-def _by_month(table: pa.Table, day: str) -> Iterator[tuple[int, pa.Table]]:
-    """The rows of each month in their order, by a number that grows with time; those without a day come first."""
-    month = pc.add(pc.multiply(pc.year(table[day]), 12), pc.month(table[day]))
-    numbers = pc.fill_null(month, NO_MONTH).to_numpy().astype(np.int32)
-    if (numbers == numbers[:1]).all():
-        return iter([(int(numbers[0]), table)] if len(table) else [])
-    order = np.argsort(numbers, kind="stable")
-    found, first = np.unique(numbers[order], return_index=True)
-    ends = [*first[1:], len(order)]
-    return ((int(number), table.take(order[begin:end])) for number, begin, end in zip(found, first, ends, strict=True))
+def _months(table: pa.Table, day: str) -> np.ndarray:
+    """(N,) the month of each row as a number that grows with time; NO_MONTH without a day."""
+    months = [pc.add(pc.multiply(pc.year(days), 12), pc.month(days)) for days in table[day].chunks]
+    return np.concatenate([pc.fill_null(month, NO_MONTH).to_numpy(zero_copy_only=False).astype(np.int16) for month in months])
