@@ -141,10 +141,17 @@ def choose(panel: Artifact, parts: list[Artifact], models: str, head: Head, hori
     return FlyteDirectory(str(out))
 
 
+@step()
+def winner(chosen: Artifact, models: str) -> str:
+    """The chosen model, with its members if it is an average: all that fit depends on of what was tried."""
+    from trainworks.supermegaretail.backtest.choose import winner
+
+    return winner(path(chosen), models)
+
+
 @stage("supermegaretail.backtest.shipped", LARGE)
 def fit(
     panel: Artifact,
-    chosen: Artifact,
     models: str,
     features: str,
     covariates: str,
@@ -155,20 +162,20 @@ def fit(
     seed: int,
     out: Path,
 ) -> Artifact:
-    """The chosen model, learned on all that is known at the test origin."""
+    """The last of *models*, learned on all that is known at the test origin."""
     from trainworks.supermegaretail.backtest.learning import Inputs
     from trainworks.supermegaretail.backtest.shipped import ship
 
-    ship(path(panel), path(chosen), models, Inputs(features, covariates, monotone, horizon, seed, targets), head.value, out)
+    ship(path(panel), models, Inputs(features, covariates, monotone, horizon, seed, targets), head.value, out)
     return FlyteDirectory(str(out))
 
 
 @stage("supermegaretail.delivery.export", MEDIUM)
-def export(model: Artifact, chosen: Artifact, panel: Artifact, out: Path) -> Artifact:
+def export(model: Artifact, panel: Artifact, out: Path) -> Artifact:
     """The forecaster as its files, its graph proved equal to the model."""
     from trainworks.supermegaretail.delivery.export import export
 
-    export(path(model), path(chosen), path(panel), out)
+    export(path(model), path(panel), out)
     return FlyteDirectory(str(out))
 
 

@@ -59,8 +59,9 @@ def _trained(of: dict[str, dict], source: str, release_to: str, forecasts_to: st
     tried = {"panel": panel, **{name: knobs[name] for name in ("models", "head", "horizon")}}
     chosen = tasks.choose(parts=parts, **tried).with_overrides(node_name="choose")
 
-    fitted = tasks.fit(panel=panel, chosen=chosen, models=knobs["models"], **inputs).with_overrides(node_name="fit")
-    forecaster = tasks.export(model=fitted, chosen=chosen, panel=panel).with_overrides(node_name="export")
+    winner = tasks.winner(chosen=chosen, models=knobs["models"]).with_overrides(node_name="winner")
+    fitted = tasks.fit(panel=panel, models=winner, **inputs).with_overrides(node_name="fit")
+    forecaster = tasks.export(model=fitted, panel=panel).with_overrides(node_name="export")
     last = tasks.last_release(forecaster=forecaster, release_to=release_to).with_overrides(node_name="last-release")
     measured = {"forecaster": forecaster, "panel": panel, "parts": parts, "chosen": chosen}
     metrics = tasks.evaluate(**measured, release=last, **of["cost"]).with_overrides(node_name="evaluate")

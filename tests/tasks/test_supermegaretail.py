@@ -58,7 +58,7 @@ def test_every_node_has_a_name_that_reads_as_the_pipeline(serialized):
 def test_stages_stand_in_the_order_of_the_data():
     """From check to release."""
     nodes = {node["id"] for node in sent(workflows.supermegaretail)["supermegaretail"]["nodes"]}
-    stages = "check acquire clean panel trials backtest choose fit export last-release evaluate behave report package release"
+    stages = "check acquire clean panel trials backtest choose winner fit export last-release evaluate behave report package release"
     assert set(stages.split()) <= nodes
 
 
@@ -88,7 +88,7 @@ def test_what_must_look_again_is_not_cached():
     """Whether a source has changed or somebody has released; and what costs nothing."""
     templates = sent(workflows.supermegaretail)
     uncached = {name for name, template in templates.items() if "k8sPod" in template and not template["metadata"].get("discoveryVersion")}
-    assert uncached == {"check", "acquire", "trials", "last_release", "release"}
+    assert uncached == {"check", "acquire", "trials", "winner", "last_release", "release"}
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from tests.supermegaretail.models.priced_panel import draw_priced
 from trainworks.errors import DataError, ParityError
 from trainworks.supermegaretail.backtest.backtest import backtest
-from trainworks.supermegaretail.backtest.choose import all_parts, choose
+from trainworks.supermegaretail.backtest.choose import all_parts, choose, winner
 from trainworks.supermegaretail.backtest.learning import Inputs, Residuals, union
 from trainworks.supermegaretail.backtest.origins import origins
 from trainworks.supermegaretail.backtest.parts import Part
@@ -55,8 +55,8 @@ def run(tmp_path_factory) -> Run:
             made.parts.append(root / f"{model}-{origin}")
             backtest(made.panel, model, origin, INPUTS, "choose", made.parts[-1])
     choose(made.panel, made.parts, MODELS, "choose", 4, made.chosen)
-    ship(made.panel, made.chosen, MODELS, INPUTS, "choose", made.model)
-    export(made.model, made.chosen, made.panel, made.files)
+    ship(made.panel, winner(made.chosen, MODELS), INPUTS, "choose", made.model)
+    export(made.model, made.panel, made.files)
     return made
 
 
@@ -161,7 +161,7 @@ def test_a_graph_that_answers_otherwise_is_refused(run, tmp_path):
     onnx.save(graph, tmp_path / "model.onnx")
     (tmp_path / "out").mkdir()
     with pytest.raises(ParityError, match="mean differs from its model"):
-        export(tmp_path, run.chosen, run.panel, tmp_path / "out")
+        export(tmp_path, run.panel, tmp_path / "out")
 
 
 def test_a_missing_part_is_named(run, tmp_path):

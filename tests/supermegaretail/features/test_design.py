@@ -194,6 +194,15 @@ def test_columns_that_cannot_differ_are_left_out(panel):
     assert columns == ("step", "scale", "lag(1)", "promotion", "promotion.display", "series", "store", "product", "category", "size")
 
 
+def test_an_event_that_all_had_once_is_left_out(panel):
+    """Its effect would be that of whatever else happened in that week; one that came back, or that some had, stays."""
+    once, twice, some = (np.zeros(panel.sells.shape, np.float32) for _ in range(3))
+    once[:, 20:22] = twice[:, [20, 40]] = some[:5, 20] = 1
+    events = {"holiday.fair": once, "holiday.Easter": twice, "holiday.local": some}
+    made = learn(replace(panel, covariates=panel.covariates | events), "lag(1)", "holiday@plan", 4)
+    assert [name for name in made.columns if name in events] == ["holiday.Easter", "holiday.local"]
+
+
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), origin=st.integers(8, 76), appended=st.integers(0, 30))
 def test_nothing_after_the_origin_reaches_a_row(seed, origin, appended):

@@ -72,3 +72,13 @@ def test_a_series_with_few_rows_has_the_dispersion_of_all():
     assert steady < 0.02
     assert wild > 0.9
     assert abs(few - of_all) < 0.3 * of_all
+
+
+def test_one_series_that_sells_a_thousand_times_more_does_not_speak_for_all():
+    """The others' dispersion stays their own, 0.5, beside one that is smooth."""
+    mean, sold, series = drawn()
+    rng = np.random.default_rng(1)
+    large = np.full(10, 3000.0)
+    of_all = (np.append(mean, large), np.append(sold, rng.poisson(large)), np.append(series, np.full(10, 21)))
+    assert abs(heads.dispersions(*of_all, 22)[0] - heads.dispersions(mean, sold, series, 21)[0]) < 0.1
+    assert abs(heads.dispersions(mean, sold, series, 21)[0] - 0.5) < 0.1

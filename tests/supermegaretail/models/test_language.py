@@ -4,7 +4,7 @@ import pytest
 
 from trainworks.errors import LanguageError
 from trainworks.supermegaretail.models.knobs import ModelConfig
-from trainworks.supermegaretail.models.language import FAMILIES, family, models
+from trainworks.supermegaretail.models.language import FAMILIES, alone, family, models
 
 
 def test_models_have_names_numbers_and_members():
@@ -50,3 +50,12 @@ def test_a_baseline_is_asked_for():
     """A release must be better than one."""
     with pytest.raises(ValueError, match=r"model\.models = 'boosting': needs a baseline"):
         ModelConfig(models="boosting")
+
+
+def test_a_model_stands_alone_with_its_members():
+    """They come first, and what is fitted comes last."""
+    text = "naive + moving_average(8) + lift_smoothing + average(moving_average, lift_smoothing)"
+    assert alone(text, "naive") == "naive"
+    of_average = alone(text, "average(moving_average, lift_smoothing)")
+    assert of_average == "moving_average(8) + lift_smoothing + average(moving_average, lift_smoothing)"
+    assert models(of_average)[-1].members == ("moving_average(8)", "lift_smoothing")

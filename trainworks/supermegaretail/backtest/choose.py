@@ -16,7 +16,7 @@ from trainworks.intervals import bootstrap
 from trainworks.supermegaretail.backtest.parts import Part, average
 from trainworks.supermegaretail.features.recipe import SERIES, codes, learn, series_names
 from trainworks.supermegaretail.models import heads
-from trainworks.supermegaretail.models.language import family, models
+from trainworks.supermegaretail.models.language import alone, family, models
 from trainworks.supermegaretail.panel.panel import Panel
 from trainworks.supermegaretail.quantiles import COLUMNS
 
@@ -80,6 +80,11 @@ def choose(panel: Path, parts: Sequence[Path], text: str, head: str, horizon: in
         "scores": {name: round(score, 6) if np.isfinite(score) else None for name, score in scores.items()},
     }
     (out / RECIPE).write_text(json.dumps(recipe, indent=1) + "\n")
+
+
+def winner(chosen: Path, text: str) -> str:
+    """What of the knob ``models``, *text*, is needed to learn the model that *chosen*, the folder of `choose`, names; itself at the end."""
+    return alone(text, json.loads((chosen / RECIPE).read_text())["model"])
 
 
 def all_parts(parts: Sequence[Path], chosen: Path) -> list[Path]:

@@ -22,6 +22,9 @@ LEAST_ORIGINS, MOST_ORIGINS = 12, 60
 WARM_UP = 8
 """Periods before the first origin to learn from, or a quarter of the history if that is less."""
 
+SURELY = 0.04
+"""Share of the loss by which another head must be better than counts' to be taken."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -56,7 +59,10 @@ class Residuals:
         return self._learn(chosen, np.ones(len(self.mean), bool))
 
     def choose(self, horizon: int) -> str:
-        """The head with the least pinball loss over the newest *horizon* periods."""
+        """The head with the least pinball loss over the newest *horizon* periods; another than counts must be better by SURELY.
+
+        For a model has seen these periods: its means lie nearer to them than to what comes, and flatter the narrower heads.
+        """
         newest = self.period > self.period.max(initial=0) - horizon
         if newest.all():
             return heads.NegativeBinomial.name
@@ -64,6 +70,7 @@ class Residuals:
         for name in heads.HEADS:
             quantiles = self._learn(name, ~newest).quantiles(self.mean[newest], self.series[newest])
             losses[name] = heads.pinball(self.sold[newest], quantiles).mean()
+        losses[heads.NegativeBinomial.name] *= 1 - SURELY
         return min(losses, key=lambda name: losses[name])
 
     def _learn(self, name: str, rows: np.ndarray) -> heads.Head:

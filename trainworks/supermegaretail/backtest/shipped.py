@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from trainworks.supermegaretail.backtest.choose import RECIPE
 from trainworks.supermegaretail.backtest.learning import Inputs, Residuals, fit, recipe_for
 from trainworks.supermegaretail.features.design import design
 from trainworks.supermegaretail.models import heads
@@ -26,21 +25,20 @@ PARITY_ROWS = 1001
 """Real rows that the graph's answers are compared on."""
 
 
-def ship(panel: Path, chosen: Path, text: str, inputs: Inputs, head: str, out: Path) -> None:
+def ship(panel: Path, text: str, inputs: Inputs, head: str, out: Path) -> None:
     """Write ``model.onnx``, ``features.json`` and ``parity.npz`` (``features`` of real rows and the ``mean`` they must get) to *out*.
 
     Args:
         panel: folder of the panel.
-        chosen: folder of `choose.choose`.
-        text, head: the knobs ``models`` and ``head``.
+        text: models as in the knob, of which the last one ships.
+        head: the knob ``head``.
     """
     whole = Panel.load(panel)
-    choice = json.loads((chosen / RECIPE).read_text())
     origin = whole.known - 1 - inputs.horizon
     known = whole.until(origin)
     tried = {model.name: model for model in models(text)}
-    names = tried[choice["model"]].members or (choice["model"],)
-    families = [tried[name].build() for name in names]
+    shipped = list(tried.values())[-1]
+    families = [tried[name].build() for name in shipped.members or (shipped.name,)]
     recipe = recipe_for(known, families, inputs)
     # Each learns from its own columns, as in the backtest: a column that another member asks for would make it another model.
     own = [recipe_for(known, [family], inputs) for family in families]
@@ -62,7 +60,7 @@ def ship(panel: Path, chosen: Path, text: str, inputs: Inputs, head: str, out: P
     np.savez(out / PARITY, allow_pickle=False, **arrays)
     content = {
         "schema": SCHEMA,
-        "model": choice["model"],
+        "model": shipped.name,
         "head": quantiles_of,
         "quantiles": list(QUANTILES),
         "horizon": inputs.horizon,

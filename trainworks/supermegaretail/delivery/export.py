@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from trainworks import onnx
-from trainworks.supermegaretail.backtest.choose import RECIPE
 from trainworks.supermegaretail.backtest.shipped import FEATURES, GRAPH, PARITY
 from trainworks.supermegaretail.panel.panel import Panel
 from trainworks.supermegaretail.serving import state
 
-FORECASTER, BASELINE = "forecaster.onnx", "baseline.json"
+FORECASTER = "forecaster.onnx"
 
 TOLERANCE = 1e-5
 """Largest difference between graph and model, as a share of what is expected."""
@@ -23,12 +22,11 @@ LEAST = 1e-6
 BATCHES = (1, 7, 1000)
 
 
-def export(model: Path, chosen: Path, panel: Path, out: Path) -> None:
-    """Write ``forecaster.onnx``, ``features.json``, ``state.parquet``, ``baseline.json`` and ``parity.json`` to *out*.
+def export(model: Path, panel: Path, out: Path) -> None:
+    """Write ``forecaster.onnx``, ``features.json``, ``state.parquet`` and ``parity.json`` to *out*.
 
     Args:
         model: folder of `shipped.ship`.
-        chosen: folder of `choose.choose`.
         panel: folder of the panel, all of which is the state.
 
     Raises:
@@ -41,7 +39,4 @@ def export(model: Path, chosen: Path, panel: Path, out: Path) -> None:
     shutil.copyfile(model / GRAPH, out / FORECASTER)
     shutil.copyfile(model / FEATURES, out / FEATURES)
     state.write(Panel.load(panel), out / state.FILE)
-    choice = json.loads((chosen / RECIPE).read_text())
-    baseline = {"model": choice["baseline"], "pinball": choice["scores"][choice["baseline"]], "origins": choice["origins"]}
-    (out / BASELINE).write_text(json.dumps(baseline, indent=1) + "\n")
     (out / "parity.json").write_text(json.dumps(parity | {"rows": len(features)}, indent=1) + "\n")

@@ -69,10 +69,10 @@ class Past:
         known = ~np.isnan(column)
         mean = np.full(column.shape, np.nan)
         for pool in self._pools:
-            total = np.zeros((pool.max(initial=0) + 1, column.shape[1]))
-            count = np.zeros_like(total)
-            np.add.at(total, pool, np.where(known, column, 0))
-            np.add.at(count, pool, known)
+            pools = pool.max(initial=0) + 1
+            cell = (pool[:, None] * column.shape[1] + np.arange(column.shape[1])).ravel()
+            total = np.bincount(cell, np.where(known, column, 0).ravel(), pools * column.shape[1]).reshape(pools, -1)
+            count = np.bincount(cell, known.ravel(), pools * column.shape[1]).reshape(pools, -1)
             of_pool = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
             mean = np.where(np.isnan(mean), of_pool[pool], mean)
         return mean

@@ -87,9 +87,11 @@ def learn(panel: Panel, features_text: str, covariates_text: str, horizon: int) 
     """The recipe for *panel*, whose sales are all known: `Panel.until` the origin of a training.
 
     Columns that cannot differ in what is known are left out: a kind of promotion that never ran, a season longer than the history.
+    So is an event that all series had once: its effect cannot be told from what else happened then.
     """
-    seen = np.isfinite(panel.demand).any(axis=1)
-    sold = np.array([np.nanmean(demand) if was_sold else 0.0 for demand, was_sold in zip(panel.demand, seen, strict=True)])
+    cells = np.isfinite(panel.demand).sum(axis=1)
+    seen = cells > 0
+    sold = np.nansum(panel.demand, axis=1) / np.maximum(cells, 1)
     levels = {SERIES: _levels(series_names(panel), seen, sold)}
     numbers = {}
     distinct_products = len(set(panel.series["product"].to_pylist())) if "product" in panel.series.column_names else 0
@@ -105,7 +107,7 @@ def learn(panel: Panel, features_text: str, covariates_text: str, horizon: int) 
                 numbers[name] = float(np.nanmean(values))
     declared = covariates(covariates_text)
     calls = [_with_season(call, panel.period) for call in features(features_text)]
-    varying = {name: values for name, values in panel.covariates.items() if _varies(values[:, : panel.known])}
+    varying = {name: values for name, values in panel.covariates.items() if _tells(values[:, : panel.known])}
     chosen = [name for covariate in declared for name in names_of(covariate, varying)]
     fill = {name: float(np.nanmean(varying[name][:, : panel.known], dtype=np.float64)) for name in chosen if name in varying}
     columns = [*NEVER_EMPTY, *(name for call in calls for name in _columns(call, panel, declared, chosen)), *chosen, *levels, *numbers]
@@ -160,6 +162,17 @@ def _levels(values: Sequence[str | None], seen: np.ndarray, sold: np.ndarray) ->
 
 def _is_text(column: pa.ChunkedArray) -> bool:
     return pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_dictionary(column.type)
+
+
+def _tells(values_ST: np.ndarray) -> bool:
+    """Whether a covariate differs between series, or comes more than once, so that something can be learned from it."""
+    if not _varies(values_ST):
+        return False
+    of_all = values_ST[0]
+    if not np.array_equal(values_ST, np.broadcast_to(of_all, values_ST.shape), equal_nan=True):
+        return True
+    happens = np.nan_to_num(of_all) != np.nan_to_num(np.nanmedian(of_all))
+    return happens.mean() > 0.5 or int((happens & ~np.append(False, happens[:-1])).sum()) > 1
 
 
 def _varies(values: np.ndarray) -> bool:

@@ -15,6 +15,9 @@ from trainworks.supermegaretail.quantiles import QUANTILES
 PRIOR = 20
 """Rows of its own that a series needs for its dispersion to count half."""
 
+USUAL = 0.2
+"""A dispersion as sales have it, by which rows are weighed until theirs is known."""
+
 LEAST_ROWS = 200
 """Rows in a bin of the mean, within which residuals are alike."""
 
@@ -195,8 +198,12 @@ CHOOSE = "choose"
 
 
 def dispersions(mean: np.ndarray, sold: np.ndarray, series: np.ndarray, count: int) -> np.ndarray:
-    """The negative binomial's dispersion by moments, (count,) by code of the series; at 0 that of all rows."""
-    return np.clip(_drawn((sold - mean) ** 2 - mean, mean**2, series, count), 1e-3, 1e3)
+    """The negative binomial's dispersion by moments, (count,) by code of the series; at 0 that of all rows.
+
+    A row weighs as it tells, by the square of mean / (1 + USUAL · mean): else the few series that sell most would speak for all.
+    """
+    weight = 1 / (1 + USUAL * mean) ** 2
+    return np.clip(_drawn(((sold - mean) ** 2 - mean) * weight, mean**2 * weight, series, count), 1e-3, 1e3)
 
 
 def _drawn(part: np.ndarray, weight: np.ndarray, series: np.ndarray, count: int) -> np.ndarray:

@@ -68,6 +68,12 @@ def models(text: str) -> list[Model]:
     return found
 
 
+def alone(text: str, name: str) -> str:
+    """What of *text* the model called *name* needs: its members, if it is an average, and itself at the end."""
+    (model,) = (model for model in models(text) if model.name == name)
+    return " + ".join((*model.members, name))
+
+
 def _single(text: str, call: Call) -> Model:
     model = Model(_name(call), call.name, call.args)
     parameters = inspect.signature(family(call.name)).parameters.values()
