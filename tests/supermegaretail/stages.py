@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from trainworks.storage import manifest
 from trainworks.supermegaretail.backtest.backtest import backtest
-from trainworks.supermegaretail.backtest.choose import choose
+from trainworks.supermegaretail.backtest.choose import choose, winner
 from trainworks.supermegaretail.backtest.learning import Inputs
 from trainworks.supermegaretail.backtest.origins import origins
 from trainworks.supermegaretail.backtest.shipped import ship
@@ -91,8 +91,8 @@ def run(source: Path, folder: Path, columns: str = "", models: str = MODELS, cou
                 parts.append(_made(folder / f"part-{model.name}-{origin}"))
                 backtest(folder / "panel", model.name, origin, inputs, head, parts[-1])
     choose(folder / "panel", parts, models, head, knobs.horizon, _made(folder / "recipe"))
-    ship(folder / "panel", folder / "recipe", models, inputs, head, _made(folder / "model"))
-    export(folder / "model", folder / "recipe", folder / "panel", _made(folder / "forecaster"))
+    ship(folder / "panel", winner(folder / "recipe", models), inputs, head, _made(folder / "model"))
+    export(folder / "model", folder / "panel", _made(folder / "forecaster"))
     manifest.write(folder / "forecaster")
     evaluate(folder / "forecaster", folder / "panel", parts, folder / "recipe", "", CostConfig(), _made(folder / "metrics"))
     return made
