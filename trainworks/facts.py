@@ -1,5 +1,6 @@
 """What ran: the facts of a run that the report and the manifest show."""
 
+import json
 import os
 import platform
 import shlex
@@ -52,6 +53,24 @@ def run(
         "seed": chosen["seed"],
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def of_bundle(pipeline: str, data: str, report: Path) -> dict[str, Any]:
+    """What the manifest of a *pipeline*'s bundle says of its run: the same that the page in the folder *report* shows.
+
+    *data* is the digest of what it learned from.
+    """
+    ran, verdict = (json.loads((report / name).read_bytes()) for name in ("ran.json", "verdict.json"))
+    return {
+        "pipeline": pipeline,
+        "config": ran["knobs"],
+        "commit": ran["commit"],
+        "data": data,
+        "packages": {name: version for name, version in ran["versions"].items() if name != "python"},
+        "seed": ran["seed"],
+        "seconds": {stage["stage"]: stage["seconds"] for stage in ran["stages"]},
+        "verdict": verdict,
     }
 
 

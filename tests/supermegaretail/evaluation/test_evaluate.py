@@ -9,7 +9,7 @@ import pytest
 from tests.supermegaretail import toy_forecaster, toy_panel, toy_run
 from trainworks.errors import DataError
 from trainworks.release import scores
-from trainworks.supermegaretail.evaluation.evaluate import evaluate
+from trainworks.supermegaretail.evaluation.evaluate import _plan, evaluate
 from trainworks.supermegaretail.evaluation.knobs import CostConfig
 from trainworks.supermegaretail.forecaster import Forecaster
 
@@ -61,6 +61,15 @@ def test_the_table_has_every_model_at_every_origin_with_its_seconds(made):
         (model, str(toy_panel.panel().starts[origin])) for model in toy_run.MODELS for origin in toy_run.ORIGINS
     }
     assert all(row["seconds"] == 0.01 and math.isfinite(row["pinball"]) for row in table)
+
+
+@pytest.mark.parametrize(
+    ("planned", "missing"), [(0, {"promotion": 12 * 4, "price": 12 * 4}), (2, {"promotion": 24, "price": 24}), (4, {})]
+)
+def test_where_the_plan_ends_is_told(tmp_path, planned, missing):
+    """Cells of the periods ahead of the newest sales for which something else must stand."""
+    panel = toy_panel.panel(planned=planned)
+    assert _plan(Forecaster.load(toy_forecaster.write(panel, tmp_path)), panel) == {"cells": 48, "missing": missing}
 
 
 def test_a_release_is_measured_on_the_same_cells(tmp_path, made):

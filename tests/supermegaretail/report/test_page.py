@@ -10,6 +10,7 @@ from tests.supermegaretail import toy_run
 from trainworks.errors import DataError
 from trainworks.supermegaretail.delivery.knobs import GateConfig
 from trainworks.supermegaretail.evaluation.knobs import CostConfig
+from trainworks.supermegaretail.report import results
 from trainworks.supermegaretail.report.page import write
 from trainworks.supermegaretail.run import Run
 
@@ -47,7 +48,7 @@ def test_a_loss_and_a_baseline_that_ships_are_said_as_plainly(delivered, tmp_pat
     worse = gains | {"cost_share": {"value": -0.25, "interval": [-0.3, -0.2]}}
     assert heading(written(delivered, tmp_path / "worse", gains=worse)) == "Of every 100 that wrong stock costs, this model would add 25"
     same = heading(written(delivered, tmp_path / "same", ships_baseline=True))
-    assert same == "Nothing that was tried beats the best baseline, so that is what ships"
+    assert same == "Nothing that was tried surely beats the best baseline, so that is what ships"
 
 
 def test_every_section_is_there_and_reached_from_the_contents(html):
@@ -81,6 +82,25 @@ def test_lines_that_do_not_add_up_are_refused(delivered, tmp_path):
     (lines / "ledger.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match="must add up"):
         written(delivered, tmp_path, lines=[lines])
+
+
+def test_a_plan_that_ends_too_early_is_told(html, delivered, tmp_path):
+    """How many cells it says nothing of, and what stands there; or that it reaches all of them."""
+    assert "Of 160 cells in the 4 weeks after these, the plan says nothing of promotion in 160, price in 160" in html
+    assert "The plan has a value for every cell" in written(delivered, tmp_path / "all", plan={"cells": 160, "missing": {}})
+    assert "@past(1)" in written(delivered, tmp_path / "none", plan={"refused": "weather@plan has no value; declare weather@past(1)"})
+
+
+def test_averages_have_a_line_each_and_a_single_series_has_no_bracket():
+    """Two averages are two models; an interval over one series would look sure of itself."""
+    scores = [
+        {"model": model, "origin": origin, "pinball": 1.0}
+        for model in ("average(a, b)", "average(a, c)", "naive")
+        for origin in ("2026-01-05", "2026-02-02")
+    ]
+    assert "Pinball loss of 3 models at 2 origins" in results.over_origins(scores)
+    assert results.share({"value": 0.2, "interval": [0.2, 0.2]}) == "+20.0 %"
+    assert results.share({"value": 0.2, "interval": [0.1, 0.3]}) == "+20.0 % (+10.0 to +30.0)"
 
 
 def test_what_the_panel_warns_of_and_leaves_out_is_shown(html):

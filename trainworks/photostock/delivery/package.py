@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from trainworks.facts import of_bundle
 from trainworks.photostock.delivery import model_card
 from trainworks.photostock.evaluation import trained_on
 from trainworks.photostock.facts import PIPELINE
@@ -29,17 +30,7 @@ def package(run: Run, report: Path, out: Path) -> None:
     """
     metrics, card = _json(run.metrics / "metrics.json"), _json(run.dataset / "card.json")
     inference = _json(run.encoders / "inference.json")
-    verdict, ran = _json(report / "verdict.json"), _json(report / "ran.json")
-    facts = {
-        "pipeline": PIPELINE,
-        "config": ran["knobs"],
-        "commit": ran["commit"],
-        "data": manifest.digest(run.dataset),
-        "packages": {name: version for name, version in ran["versions"].items() if name != "python"},
-        "seed": ran["seed"],
-        "seconds": {stage["stage"]: stage["seconds"] for stage in ran["stages"]},
-        "verdict": verdict,
-    }
+    facts = of_bundle(PIPELINE, manifest.digest(run.dataset), report)
     names = [f"{name}.onnx" for name in ENCODERS]
     names += [f"{name}.int8.onnx" for name in ENCODERS if metrics["int8"].get(name, {}).get("ships")]
     files = {name: run.encoders / name for name in (*names, "tokenizer.json")}
@@ -49,7 +40,7 @@ def package(run: Run, report: Path, out: Path) -> None:
     measured = metrics | {"behaviour": _rates(run.behaviour)}
     texts = {
         "metrics.json": json.dumps(measured, indent=1) + "\n",
-        "README.md": model_card.model_card(measured, card, inference, verdict, facts, names),
+        "README.md": model_card.model_card(measured, card, inference, facts["verdict"], facts, names),
         "inference.json": json.dumps(inference | {"calibration": _calibration(metrics)}, indent=1) + "\n",
         trained_on.FILE: json.dumps(trained_on.summary(trained["id"].to_pylist(), trained["tags"].to_pylist()), ensure_ascii=False) + "\n",
     }

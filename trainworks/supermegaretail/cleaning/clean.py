@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from trainworks.supermegaretail.cleaning.knobs import CleanConfig
-from trainworks.supermegaretail.cleaning.rules import BESIDE, Rules, of_attributes, of_own, sales
+from trainworks.supermegaretail.cleaning.rules import BESIDE, MOVED, Rules, of_attributes, of_own, sales
 from trainworks.supermegaretail.tables.level import quoted
 from trainworks.supermegaretail.tables.slices import FACTS
 from trainworks.supermegaretail.tables.typed import CORRECTED, FILE, LISTED, REJECTED
@@ -57,7 +57,7 @@ def _clean(
     if table == "sales" and config.returns == "net":
         _net(run)
     lines = run.sql(f"SELECT * EXCLUDE ({LINE}, {CORRECTED}) FROM kept ORDER BY {LINE}").to_arrow_table()
-    return lines, _counts(run, len(rows))
+    return lines, _counts(run, len(rows), {MOVED: 0} if moved and table == "sales" else {})
 
 
 def _local(run: duckdb.DuckDBPyConnection, rows: pa.Table, timezone: str) -> bool:
@@ -126,13 +126,15 @@ def _net(run: duckdb.DuckDBPyConnection) -> None:
     """)
 
 
-def _counts(run: duckdb.DuckDBPyConnection, read: int) -> dict[str, Any]:
+def _counts(run: duckdb.DuckDBPyConnection, read: int, corrected: Mapping[str, int]) -> dict[str, Any]:
+    """The numbers of a table's ledger; the reasons of *corrected* are told though no line has them."""
     rejected = dict(
         run.sql(f"""
             WITH lost AS (SELECT {REJECTED} AS reason FROM judged WHERE {REJECTED} <> '' UNION ALL SELECT reason FROM again)
             SELECT reason, count(*) FROM lost GROUP BY reason ORDER BY reason
         """).fetchall()
     )
-    corrected = dict(run.sql(f"SELECT {CORRECTED}, count(*) FROM kept WHERE {CORRECTED} <> '' GROUP BY 1 ORDER BY 1").fetchall())
+    mended = run.sql(f"SELECT {CORRECTED}, count(*) FROM kept WHERE {CORRECTED} <> '' GROUP BY 1 ORDER BY 1").fetchall()
+    corrected = {**corrected, **dict(mended)}
     kept = read - sum(rejected.values()) - sum(corrected.values())
     return {"read": read, "kept": kept, "corrected": corrected, "rejected": rejected}

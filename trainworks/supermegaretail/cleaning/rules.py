@@ -29,6 +29,9 @@ class Rules:
     corrected: Mapping[str, str] = field(default_factory=dict)
 
 
+MOVED = "day in UTC, another in the store"
+"""Of lines with a time of the day: counted in the ledger though none did."""
+
 AGREE = "abs(price * quantity - revenue) <= 0.02 * revenue + 0.01 * quantity"
 
 
@@ -60,7 +63,7 @@ def sales(rows: str, key: Sequence[str], moved: bool, listed: bool) -> Rules:
             "price of zero or below": "price <= 0 OR NOT isfinite(price)",
             "price that disagrees with revenue": f"quantity > 0 AND revenue > 0 AND NOT ({AGREE})",
             "product in no table of products": f"NOT {LISTED}" if listed else "false",
-            "day in UTC, another in the store": "_moved" if moved else "false",
+            MOVED: "_moved" if moved else "false",
         },
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from trainworks.facts import of_bundle
 from trainworks.release import bundle
 from trainworks.storage import manifest
 from trainworks.supermegaretail import examples
@@ -31,21 +32,11 @@ def package(run: Run, lines: Sequence[Path], report: Path, out: Path) -> None:
     gains the behaviour checks; ``baseline.json`` has what the best baseline reached, ``profile.json`` what the panel looked like.
     """
     metrics, features = _json(run.metrics / "metrics.json"), _json(run.forecaster / FEATURES)
-    verdict, ran = _json(report / "verdict.json"), _json(report / "ran.json")
-    facts = {
-        "pipeline": PIPELINE,
-        "config": ran["knobs"],
-        "commit": ran["commit"],
-        "data": manifest.digest(run.panel),
-        "packages": {name: version for name, version in ran["versions"].items() if name != "python"},
-        "seed": ran["seed"],
-        "seconds": {stage["stage"]: stage["seconds"] for stage in ran["stages"]},
-        "verdict": verdict,
-    }
+    facts = of_bundle(PIPELINE, manifest.digest(run.panel), report)
     measured = metrics | {"behaviour": _rates(run.behaviour)}
     texts = {
         "metrics.json": json.dumps(measured, indent=1) + "\n",
-        "README.md": model_card.model_card(measured, features, ledger(lines), verdict, facts),
+        "README.md": model_card.model_card(measured, features, ledger(lines), facts["verdict"], facts),
         "inference.json": json.dumps(inference(features), indent=1) + "\n",
         "baseline.json": json.dumps({"model": metrics["best_baseline"], **metrics["baseline"]}, indent=1) + "\n",
         profile.FILE: json.dumps(_json(run.metrics / profile.FILE) | {"tables": _tables(lines)}, ensure_ascii=False) + "\n",

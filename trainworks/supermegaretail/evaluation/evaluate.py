@@ -24,6 +24,8 @@ from trainworks.supermegaretail.evaluation.response import response
 from trainworks.supermegaretail.evaluation.rows import NUMBERS, TIMES, Rows, of
 from trainworks.supermegaretail.evaluation.slices import slices
 from trainworks.supermegaretail.evaluation.tried import Tried
+from trainworks.supermegaretail.features.design import design
+from trainworks.supermegaretail.features.languages import covariates
 from trainworks.supermegaretail.forecaster import Forecaster
 from trainworks.supermegaretail.monitoring import profile
 from trainworks.supermegaretail.panel.panel import Panel
@@ -55,8 +57,8 @@ def evaluate(forecaster: Path, panel: Path, parts: list[Path], recipe: Path, rel
 
     *parts* are the folders of the backtest, of every model and origin; *recipe* is that of choose, which has those of averages.
     *release* is the version to compare with, a folder or ``s3://`` URI, or ``""``; one that cannot be compared is told as
-    ``unreadable``. Sets of numbers are those of ``losses.summary`` and ``losses.gains``. ``scores`` and ``objective`` are what other
-    runs are compared by, in the hall's form.
+    ``unreadable``. ``plan`` says how often the plan for the periods ahead of the newest sales has no value. Sets of numbers are those
+    of ``losses.summary`` and ``losses.gains``. ``scores`` and ``objective`` are what other runs are compared by, in the hall's form.
 
     Raises:
         DataError: the backtest has no baseline at the test origin.
@@ -93,6 +95,8 @@ def evaluate(forecaster: Path, panel: Path, parts: list[Path], recipe: Path, rel
         "response": response(Tried.load(forecaster)),
         "costs": {"levels": list(LEVELS), **{name: losses.costs_by_level(rows, costs, LEVELS) for name, rows in models.items()}},
     }
+    if plan := _plan(shipped, whole):
+        measured["plan"] = plan
     if "release" in models:
         measured["over_release"] = losses.gains(models["shipped"], models["release"], costs)
         measured["release"] = losses.summary(models["release"], costs)
@@ -148,6 +152,22 @@ def _each(table: pa.Table, worth: pa.Table):
         rows = of(table.filter(pc.and_(pc.equal(table["model"], pair["model"]), pc.equal(table["origin"], origin))), worth)
         if len(rows):
             yield (pair["model"], str(pair["origin"])[:10]), rows
+
+
+def _plan(shipped: Forecaster, panel: Panel) -> dict[str, Any]:
+    """How much of the plan for the periods after the newest sales is there; nothing if the forecaster reads none.
+
+    ``cells`` that may sell, and covariate → how many of them are ``missing`` in it, so that the last known stands there; or what is
+    ``refused``, as declared.
+    """
+    if not any(known.when != "past" for known in covariates(shipped.recipe.covariates)):
+        return {}
+    last = panel.known - 1
+    try:
+        rows = design(panel.until(last, shipped.horizon), [last], range(1, shipped.horizon + 1), shipped.recipe)
+    except DataError as error:
+        return {"refused": str(error)}
+    return {"cells": int(rows.sells.sum()), "missing": {name: count for name, count in rows.fallbacks.items() if count}}
 
 
 def _last_release(uri: str, models: dict[str, Rows], panel: Panel, origin: int, worth: pa.Table) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def over_origins(scores: Sequence[Mapping[str, Any]]) -> Markup:
     at = {(row["model"], row["origin"]): row["pinball"] for row in scores}
     models = list(dict.fromkeys(row["model"] for row in scores))
     models.sort(key=lambda model: np.mean([at[model, origin] for origin in origins if (model, origin) in at]))
-    names = {model: "average" if model.startswith("average(") else short(model, _LEGEND) for model in models[:6]}
+    averages = [model for model in models[:6] if model.startswith("average(")]
+    names = {model: f"average {averages.index(model) + 1}" if model in averages else short(model, _LEGEND) for model in models[:6]}
     series = {name: [at.get((model, origin)) for origin in origins] for model, name in names.items()}
     days = [date.fromisoformat(origin) for origin in origins]
     words = f"Pinball loss of {len(series)} models at {len(origins)} origins."
@@ -189,16 +190,16 @@ def _signed(share: float | None) -> Quantity | None:
 
 
 def within(of: Mapping[str, Any], words: Any = cell) -> Quantity | None:
-    """``1.40 (1.31 to 1.49)``; a dash where there is no number."""
+    """``1.40 (1.31 to 1.49)``; a dash where there is no number, and no bracket where it has no width: a single series has none."""
     if of["value"] is None:
         return None
     value, low, high = (words(number) for number in (of["value"], *of["interval"]))
-    return Quantity(f"{value} ({low} to {high})".replace("-", "−"))
+    return Quantity((f"{value} ({low} to {high})" if low != high else value).replace("-", "−"))
 
 
 def share(of: Mapping[str, Any]) -> Quantity | None:
-    """``+20.0 % (+17.6 to +22.6)``."""
+    """``+20.0 % (+17.6 to +22.6)``; brackets as `within`."""
     if of["value"] is None:
         return None
     value, low, high = (f"{100 * number:+.1f}".replace("-", "−") for number in (of["value"], *of["interval"]))
-    return Quantity(f"{value} % ({low} to {high})")
+    return Quantity(f"{value} % ({low} to {high})" if low != high else f"{value} %")
