@@ -70,8 +70,8 @@ def _trained(of: dict[str, dict], source: str, release_to: str, forecasts_to: st
     run = {"panel": panel, "chosen": chosen, "forecaster": forecaster, "metrics": metrics, "behaviour": behaviour, "lines": lines}
     report = tasks.report(**run, parts=parts, source=source, **knobs).with_overrides(node_name="report")
     bundle = tasks.package(**run, report=report).with_overrides(node_name="package")
-    # Bad knobs must stop the run before a table is read.
-    checked >> rows
+    # Bad knobs must stop the run before a table is read. It takes one output: all of them together order nothing on a cluster.
+    checked.timezone >> rows
     return tasks.release(bundle=bundle, release_to=release_to).with_overrides(node_name="release"), panel
 
 
@@ -146,5 +146,5 @@ def weekly(
     of |= {"backtest": backtest, "model": model, "cost": cost, "gate": gate}
     delivered, panel = _trained(of, source, release_to, forecasts_to)
     place = tasks.forecast(release=release_to, panel=panel, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
-    delivered >> place
+    delivered.bundle >> place
     return place

@@ -84,6 +84,26 @@ def test_conditions_compare_text(serialized):
             assert comparison["rightValue"]["primitive"]["stringValue"] == "spark"
 
 
+@pytest.mark.parametrize(
+    ("workflow", "first"),
+    [
+        (workflows.supermegaretail, "check"),
+        (workflows.weekly, "check"),
+        (supermegaretail_sweep.sweep, "check"),
+        (workflows.forecast, "settings"),
+    ],
+)
+def test_bad_knobs_stop_a_run_before_a_table_is_read(workflow, first):
+    """Only the node that checks waits for nothing; flytekit takes `>>` of a whole tuple of outputs, and orders nothing by it."""
+    assert [node.id for node in workflow.nodes if not node.upstream_nodes] == [first]
+
+
+def test_the_week_is_forecast_with_what_was_released():
+    """And not with what was current before."""
+    (forecast,) = (node for node in workflows.weekly.nodes if node.id == "forecast")
+    assert "release" in {node.id for node in forecast.upstream_nodes}
+
+
 def test_what_must_look_again_is_not_cached():
     """Whether a source has changed or somebody has released; and what costs nothing."""
     templates = sent(workflows.supermegaretail)
