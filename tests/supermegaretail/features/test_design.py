@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.supermegaretail import toy_panel
 from tests.supermegaretail.drawn_panel import COVARIATES, FEATURES, draw_panel
 from trainworks.errors import DataError
 from trainworks.supermegaretail.features.design import Design, design
+from trainworks.supermegaretail.features.known import Known
+from trainworks.supermegaretail.features.languages import covariates
 from trainworks.supermegaretail.features.recipe import Recipe, learn
 from trainworks.supermegaretail.panel.panel import Panel, State
 
@@ -252,3 +255,17 @@ def test_sells_says_which_forecasts_are_zero(panel, recipe):
     assert not made.sells[closed].any()
     assert made.sells[(made.step == 3) & (made.series < 17)].all()
     assert panel.state[2, 51] == State.CLOSED
+
+
+def test_a_price_without_a_plan_is_that_before_the_offer():
+    """An offer's price ends with it: without a plan the one before it stays, and that of a series never without an offer is its last."""
+    panel = toy_panel.panel(stores=1, products=2, known=30, planned=4)
+    price, promotion = np.full((2, 34), np.nan, np.float32), np.zeros((2, 34), np.float32)
+    price[:, :30], price[0, 27:30], price[1, 29] = 4, 3, 3
+    promotion[0, 27:30], promotion[1, :30] = 1, 1
+    panel = replace(panel, covariates={"price": price, "promotion": promotion})
+    known = Known(panel, {})
+    (covariate,) = covariates("price@plan")
+    ahead = known.at_targets("price", covariate, np.array([29]), np.array([1, 4]))[:, 0]
+    usual = np.log(price[:, 4:30]).mean(axis=1)
+    assert ahead == pytest.approx(np.log([[4, 4], [3, 3]]) - usual[:, None], abs=1e-5)

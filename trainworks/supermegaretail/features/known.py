@@ -15,6 +15,9 @@ from trainworks.supermegaretail.panel.panel import Panel
 USUAL = 26
 """Periods whose mean is the price that a series is used to."""
 
+MOSTLY = 0.5
+"""Share of a series on offer from which on its price is the offer's, and ends with it."""
+
 WITHOUT_PLAN_ZERO = ("promotion", "holiday")
 """Covariates whose plan lists what happens: where it has ended nothing does."""
 
@@ -35,6 +38,9 @@ class Known:
             past = np.where(np.isnan(self._planned[:, : panel.known]), paid, self._planned[:, : panel.known])
             self._log_price = np.log(np.where(past > 0, past, np.nan))
             self._log_plan = np.log(np.where(self._planned > 0, self._planned, np.nan))
+        offered = panel.covariates.get("promotion", nothing)[:, : panel.known] >= MOSTLY
+        shelf = last_known(np.where(offered, np.nan, self._log_price))
+        self._log_shelf = np.where(np.isnan(shelf), last_known(self._log_price), shelf)
 
     def at_targets(self, name: str, covariate: Covariate, origins: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """A column (S, O, H), finite: the covariate as it is known at each origin about the target.
@@ -74,8 +80,9 @@ class Known:
         return np.nan_to_num(value)
 
     def _price_at_targets(self, covariate: Covariate, origins: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """Log of the price over the price that the series is used to; without a plan the last price before stays."""
-        last = last_known(self._log_price)[:, np.maximum(origins + 1 - max(covariate.behind, 1), 0)][:, :, None]
+        """Log of the price over the price that the series is used to; without a plan the last one that was no offer stays."""
+        known = self._log_shelf if covariate.when != "past" else last_known(self._log_price)
+        last = known[:, np.maximum(origins + 1 - max(covariate.behind, 1), 0)][:, :, None]
         if covariate.when == "past":
             target = np.broadcast_to(last, (len(last), len(origins), len(steps)))
         else:
