@@ -170,3 +170,15 @@ def test_without_stock_zeros_that_cannot_be_chance_get_a_warning_with_their_name
     """It says which series, since when, and how unlikely it is."""
     (warning,) = stages.to_panel(emptied / "source", emptied / "made", COLUMNS).panel_ledger["warnings"]
     assert "store 0003 product A sold nothing for 6 weeks from 2025-01-16" in warning and "1 in 10^5" in warning
+
+
+def test_series_of_one_observation_zeros_or_a_constant_are_forecast_too(tmp_path):
+    """What never varies stays as it is, what never sold stays at nothing, and a single week is no level of its own."""
+    odd = [[week(at), "zero", "A", 0] for at in range(WEEKS)] + [[week(at), "same", "A", 7] for at in range(WEEKS)]
+    write_csv(tmp_path / "source/sales.csv", HEADER, [*sold(STORES), *odd, [week(WEEKS - 2), "once", "A", 12]])
+    made = stages.run(tmp_path / "source", tmp_path / "made", COLUMNS)
+    table = made.forecaster.forecast()
+    assert is_sound(table) and "store zero product A has lines, but never sold anything" in made.panel_ledger["warnings"]
+    assert ahead(table, store="zero")["q0.99"] == [0] * 4
+    assert ahead(table, store="same")["mean"] == pytest.approx([7] * 4, rel=0.05)
+    assert ahead(table, store="once")["pooled"] == [True] * 4 and ahead(table, store="once")["q0.5"][0] > 0
