@@ -1,13 +1,16 @@
 """Supermegaretail's stages as Flyte tasks, in the order of the data."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 
+from flytekit import Deck
 from flytekit.types.directory import FlyteDirectory
 
 from tasks.delivery import Delivered, publish
 from tasks.deployment import LARGE, MEDIUM, spark
 from tasks.stage import Artifact, lasting, path, paths, stage, step
+from trainworks import facts
+from trainworks.config import Section
 from trainworks.storage import store
 from trainworks.supermegaretail.backtest.knobs import BacktestConfig
 from trainworks.supermegaretail.cleaning.knobs import CleanConfig
@@ -15,6 +18,7 @@ from trainworks.supermegaretail.delivery.knobs import GateConfig
 from trainworks.supermegaretail.evaluation.knobs import CostConfig
 from trainworks.supermegaretail.features.knobs import FeaturesConfig
 from trainworks.supermegaretail.models.knobs import Head, ModelConfig, Targets
+from trainworks.supermegaretail.monitoring.knobs import WatchConfig
 from trainworks.supermegaretail.panel.knobs import PanelConfig
 from trainworks.supermegaretail.tables.knobs import TablesConfig
 
@@ -266,18 +270,14 @@ def release(bundle: Artifact, release_to: str) -> Delivered:
     return publish(bundle, release_to, "Supermegaretail")
 
 
-class Settings(NamedTuple):
-    """What newer sales must be read with: the knobs of the release, whose ``version`` is named by its content."""
+SECTIONS: tuple[type[Section], ...] = (
+    *(TablesConfig, CleanConfig, PanelConfig, FeaturesConfig, BacktestConfig, ModelConfig),
+    *(CostConfig, GateConfig),
+)
+KNOBS = {name: kind for section in SECTIONS for name, kind in get_type_hints(section).items() if name != "name"}
 
-    version: str
-    columns: str
-    timezone: str
-    returns: str
-    grain: str
-    keep: str
-    covariates: str
-    horizon: int
-    panel_on: str
+Settings = NamedTuple("Settings", [("version", str), *KNOBS.items()])  # type: ignore[misc]
+"""What newer sales are read with, and a model is trained anew: the knobs of a release, whose ``version`` is named by its content."""
 
 
 @step()
@@ -290,9 +290,9 @@ def settings(release: str, forecasts_to: str) -> Settings:
     store.check()
     forecasts.check_target(lasting("forecasts_to", forecasts_to))
     bundle = stored.locate(lasting("release", release))
-    known = bundle.facts["config"]
+    known = facts.defaults(*(section() for section in SECTIONS)) | bundle.facts["config"]
     known |= {"timezone": zone(known["timezone"], known["source"])}
-    return Settings(bundle.uri, *(known[name] for name in Settings._fields[1:]))
+    return Settings(bundle.uri, *(kind(known[name]) for name, kind in KNOBS.items()))
 
 
 @step(MEDIUM)
@@ -301,3 +301,37 @@ def forecast(release: str, panel: Artifact, forecasts_to: str) -> str:
     from trainworks.supermegaretail.delivery.forecasts import write
 
     return write(lasting("release_to", release), path(panel), lasting("forecasts_to", forecasts_to))
+
+
+class Watched(NamedTuple):
+    """What a watch ends with: ``ok``, ``warn`` or ``retrain``, and where the page and ``alert.json`` are."""
+
+    verdict: str
+    report: str
+    alert: str
+
+
+@step(LARGE, enable_deck=True, deck_fields=())
+def watch(release: str, panel: Artifact, forecasts_to: str, knobs: WatchConfig) -> Watched:
+    """What was forecast beside what was sold. Never cached: somebody may have forecast or retrained since."""
+    from trainworks.supermegaretail.monitoring.watch import watch
+
+    watched = watch(release, path(panel), lasting("forecasts_to", forecasts_to), knobs)
+    Deck("Watch", watched.page)
+    return Watched(watched.verdict, watched.report, watched.alert)
+
+
+@step()
+def go_on(release: str, report: str) -> Delivered:
+    """What is delivered where nothing is trained: the release that there is."""
+    return Delivered(release, report, False, "nothing was trained")
+
+
+@step()
+def conclude(verdict: str, forecasts_to: str, released: bool, why: str) -> str:
+    """Note how a retraining ended; fails once if its gates did, so that who is notified of failures hears of it."""
+    from trainworks.supermegaretail.monitoring.watch import RETRAIN, concluded
+
+    if verdict == RETRAIN:
+        concluded(lasting("forecasts_to", forecasts_to), released, why)
+    return verdict

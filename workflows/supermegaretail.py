@@ -1,7 +1,8 @@
-"""Supermegaretail: from tables of sales to a released forecaster, and from a release to forecasts.
+"""Supermegaretail: from tables of sales to a released forecaster, and from a release to forecasts, and to the next release.
 
 pyflyte run workflows/supermegaretail.py supermegaretail
 pyflyte run workflows/supermegaretail.py forecast --release artifacts/supermegaretail --source … --forecasts_to …
+pyflyte run workflows/supermegaretail.py watch --release artifacts/supermegaretail --source … --forecasts …
 """
 
 from functools import partial
@@ -16,6 +17,7 @@ from trainworks.supermegaretail.delivery.knobs import GateConfig
 from trainworks.supermegaretail.evaluation.knobs import CostConfig
 from trainworks.supermegaretail.features.knobs import FeaturesConfig
 from trainworks.supermegaretail.models.knobs import ModelConfig
+from trainworks.supermegaretail.monitoring.knobs import WatchConfig
 from trainworks.supermegaretail.panel.knobs import PanelConfig
 from trainworks.supermegaretail.tables.knobs import TablesConfig
 
@@ -100,6 +102,15 @@ def supermegaretail(
     return delivered
 
 
+def _read_as(known: tasks.Settings, source: str):
+    """The panel of *source*, read with the knobs of a release."""
+    rows = tasks.acquire(source=source, columns=known.columns).with_overrides(node_name="acquire")
+    cleaning = {"timezone": known.timezone, "returns": known.returns}
+    lines = map_task(partial(tasks.clean, **cleaning))(rows=rows).with_overrides(node_name="clean")
+    panels = {name: getattr(known, name) for name in ("grain", "keep", "covariates", "horizon", "panel_on")}
+    return panel_by_engine(known.panel_on, lines, panels)
+
+
 @workflow
 def forecast(release: str, source: str, forecasts_to: str) -> str:
     """Forecast every series from the newest period of the source; gives the place of ``origin=2026-11-23/forecasts.parquet``.
@@ -112,11 +123,7 @@ def forecast(release: str, source: str, forecasts_to: str) -> str:
         forecasts_to: folder or s3:// prefix that forecasts are written below
     """
     known = tasks.settings(release=release, forecasts_to=forecasts_to).with_overrides(node_name="settings")
-    rows = tasks.acquire(source=source, columns=known.columns).with_overrides(node_name="acquire")
-    cleaning = {"timezone": known.timezone, "returns": known.returns}
-    lines = map_task(partial(tasks.clean, **cleaning))(rows=rows).with_overrides(node_name="clean")
-    panels = {name: getattr(known, name) for name in ("grain", "keep", "covariates", "horizon", "panel_on")}
-    panel = panel_by_engine(known.panel_on, lines, panels)
+    panel = _read_as(known, source)
     return tasks.forecast(release=known.version, panel=panel, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
 
 
@@ -148,3 +155,36 @@ def weekly(
     place = tasks.forecast(release=release_to, panel=panel, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
     delivered.bundle >> place
     return place
+
+
+@workflow
+@flat(as_dict, watching=WatchConfig)
+def watch(
+    watching: dict,
+    source: str = "sample",
+    release: str = "artifacts/supermegaretail",
+    forecasts: str = "artifacts/forecasts",
+) -> tasks.Watched:
+    """Compare what a release forecast with what was then sold: ok, warn or retrain, a page and ``alert.json`` below the forecasts.
+
+    On retrain it is trained anew with its own knobs, and released if its gates hold; if they do not the old release stays, and this fails.
+
+    Args:
+        source: the tables with all sales until now, and what was and is planned
+        release: folder that holds the released versions and the pointer to the current one, which forecast
+        forecasts: folder or s3:// prefix that forecasts were written below
+    """
+    known = tasks.settings(release=release, forecasts_to=forecasts).with_overrides(node_name="settings")
+    panel = _read_as(known, source)
+    seen = tasks.watch(release=known.version, panel=panel, forecasts_to=forecasts, **watching).with_overrides(node_name="watch")
+    knobs = {name: getattr(known, name) for name in tasks.KNOBS}
+    delivered = (
+        conditional("retrain")
+        .if_(seen.verdict == "retrain")
+        .then(supermegaretail(**knobs, source=source, release_to=release).with_overrides(node_name="train"))
+        .else_()
+        .then(tasks.go_on(release=known.version, report=seen.report).with_overrides(node_name="go-on"))
+    ).with_overrides(node_name="retrain")
+    ended = {"released": delivered.released, "why": delivered.why}
+    verdict = tasks.conclude(verdict=seen.verdict, forecasts_to=forecasts, **ended).with_overrides(node_name="conclude")
+    return tasks.Watched(verdict, seen.report, seen.alert)

@@ -7,7 +7,7 @@ from flytekit import CronSchedule
 
 from tasks.deployment import notifications
 from tasks.experiments import name_left_out, names, plan
-from workflows.supermegaretail import supermegaretail, weekly
+from workflows.supermegaretail import supermegaretail, watch, weekly
 from workflows.supermegaretail_sweep import sweep
 
 smoke = plan(supermegaretail, "supermegaretail.smoke")
@@ -19,7 +19,14 @@ every_week = plan(
     schedule=CronSchedule(schedule="0 3 * * 1"),  # Mondays, UTC
     notifications=notifications(),
 )
+watched = plan(
+    watch,
+    "supermegaretail.watch",
+    fixed=("source", "release", "forecasts"),
+    schedule=CronSchedule(schedule="0 6 * * 1"),  # Mondays, UTC
+    notifications=notifications(),
+)
 swept = plan(sweep, "supermegaretail.sweep")
-others = [name for name in names("supermegaretail") if name not in ("smoke", "baseline", "weekly", "sweep")]
+others = [name for name in names("supermegaretail") if name not in ("smoke", "baseline", "weekly", "watch", "sweep")]
 published = [each for name in others if (each := plan(supermegaretail, f"supermegaretail.{name}"))]
 name_left_out()

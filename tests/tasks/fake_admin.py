@@ -63,7 +63,7 @@ class FakeAdmin(
         with _refusing(context):
             admin_rules.identifier(request.id)
             admin_rules.workflow(request)
-            compiler.compile_workflow(request.spec.template, self.template)
+            compiler.compile_workflow(request.spec.template, self.template, request.spec.sub_workflows)
         return _put(self.workflows, request, context, workflow_pb2.WorkflowCreateResponse())
 
     def CreateLaunchPlan(self, request, context):  # noqa: N802

@@ -65,7 +65,9 @@ class Sent:
             if refusal:
                 raise Refused(refusal)
         for template in self.workflows.values():
-            compiler.compile_workflow(compiler.compiled(template), lambda reference: self.tasks.get(reference.name))
+            compiler.compile_workflow(
+                compiler.compiled(template), lambda reference: self.tasks.get(reference.name), self.workflows.values()
+            )
         for spec in self.plans.values():
             admin_rules.launch_plan(SimpleNamespace(spec=spec), self.workflows[spec.workflow_id.name].interface)
 

@@ -32,7 +32,7 @@ def sent(workflow) -> dict:
     return {re.sub(r".*supermegaretail\.(map_)?|_[0-9a-f]{32}-arraynode$", "", name): template for name, template in specs.items()}
 
 
-@pytest.fixture(scope="module", params=["supermegaretail", "forecast", "weekly"])
+@pytest.fixture(scope="module", params=["supermegaretail", "forecast", "weekly", "watch"])
 def serialized(request) -> tuple[str, dict]:
     """The name of a workflow, and what is sent of it."""
     return request.param, sent(getattr(workflows, request.param))
@@ -80,8 +80,8 @@ def test_conditions_compare_text(serialized):
     for node in templates[name]["nodes"]:
         if "branchNode" in node:
             comparison = node["branchNode"]["ifElse"]["case"]["condition"]["comparison"]
-            assert comparison["leftValue"]["var"].endswith("panel_on")
-            assert comparison["rightValue"]["primitive"]["stringValue"] == "spark"
+            compared = comparison["leftValue"]["var"].rpartition(".")[2], comparison["rightValue"]["primitive"]["stringValue"]
+            assert compared in (("panel_on", "spark"), ("verdict", "retrain"))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,8 @@ def test_what_must_look_again_is_not_cached():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_file_has_inputs_of_its_workflow(name):
     """Misspelt ones are refused when registering."""
-    workflow = {"weekly": workflows.weekly, "sweep": supermegaretail_sweep.sweep}.get(name, workflows.supermegaretail)
+    own = {"weekly": workflows.weekly, "watch": workflows.watch, "sweep": supermegaretail_sweep.sweep}
+    workflow = own.get(name, workflows.supermegaretail)
     asked = yaml.safe_load((ROOT / f"experiments/supermegaretail/{name}.yaml").read_text())
     assert experiments.inputs(workflow, f"supermegaretail/{name}").keys() == asked.keys()
 

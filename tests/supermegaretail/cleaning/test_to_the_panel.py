@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.supermegaretail import drawn
 from tests.supermegaretail.delivery_of import deliver
+from trainworks.supermegaretail import simulated
 from trainworks.supermegaretail.cleaning.clean import clean
 from trainworks.supermegaretail.cleaning.knobs import CleanConfig
 from trainworks.supermegaretail.panel.build import build
@@ -54,8 +54,8 @@ def csv(header: str, *parts: list[str]) -> str:
 
 def test_a_drawn_retailer_is_read_as_it_was_drawn(tmp_path):
     """Sales, promotions, prices, closed stores and empty shelves of every table arrive in their cells."""
-    truth = drawn.draw(stores=2, products=3, periods=30)
-    panel, _, _ = panel_of(drawn.write(truth, tmp_path / "source"))
+    truth = simulated.draw(stores=2, products=3, periods=30)
+    panel, _, _ = panel_of(simulated.write(truth, tmp_path / "source"))
     known = truth.sold.shape[1]
     open_cells = ~truth.closed[:, :known] & ~truth.empty
     order = [truth.keys.index(key) for key in zip(panel.series["store"].to_pylist(), panel.series["product"].to_pylist(), strict=True)]

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tests.supermegaretail import drawn
 from tests.supermegaretail.delivery_of import cleaned, deliver, weekly
 from trainworks.storage import store
+from trainworks.supermegaretail import simulated
 from trainworks.supermegaretail.tables.acquire import acquire
 from trainworks.supermegaretail.tables.source import tables_of
 
@@ -105,8 +105,8 @@ def test_attributes_are_numbers_where_they_measure_and_text_where_they_name(tmp_
 
 def test_a_drawn_retailer_is_kept_whole(tmp_path):
     """What the seed sold is what the lines have, and no line of any table is rejected."""
-    truth = drawn.draw(periods=30)
-    lines, ledger = cleaned(drawn.write(truth, tmp_path / "source"))
+    truth = simulated.draw(periods=30)
+    lines, ledger = cleaned(simulated.write(truth, tmp_path / "source"))
     assert sum(lines["sales"]["quantity"].to_pylist()) == truth.sold.sum()
     assert all(counts["kept"] == counts["read"] for counts in ledger.values())
     assert set(lines) == {table for table, counts in ledger.items() if counts["read"]}

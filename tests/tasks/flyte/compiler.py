@@ -1,6 +1,6 @@
 """What a workflow must be like to be registered: the rules of propeller's compiler."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -32,12 +32,13 @@ def compiled(workflow: Any) -> Any:
     return copy
 
 
-def compile_workflow(workflow: Any, task: Callable[[Any], Any]) -> None:
+def compile_workflow(workflow: Any, task: Callable[[Any], Any], within: Iterable[Any] = ()) -> None:
     """Refuse a *workflow* with what its compiler collects: flytepropeller/pkg/compiler/workflow_compiler.go.
 
-    *task* gives the template of an identifier, or nothing.
+    *task* gives the template of an identifier, or nothing; *within* are the workflows that it runs as nodes, which are compiled first.
     """
-    errors = list(dict.fromkeys(_Compiler(workflow, task).errors()))
+    known = {types.name(each.id): each for each in within}
+    errors = list(dict.fromkeys(error for each in (*known.values(), workflow) for error in _Compiler(each, task, known).errors()))
     if errors:
         lines = (f"Error {number}: Code: {code}, Node Id: {node}, Description: {what}" for number, (code, node, what) in enumerate(errors))
         collected = "\n\t".join([f"Collected Errors: {len(errors)}", *lines])
@@ -49,8 +50,8 @@ Error = tuple[str, str, str]
 
 
 class _Compiler:
-    def __init__(self, workflow: Any, task: Callable[[Any], Any]):
-        self.workflow, self.task = workflow, task
+    def __init__(self, workflow: Any, task: Callable[[Any], Any], within: dict[str, Any]):
+        self.workflow, self.task, self.within = workflow, task, within
         self.nodes = {node.id: node for node in workflow.nodes}
 
     def errors(self) -> Iterator[Error]:
@@ -88,8 +89,9 @@ class _Compiler:
                 reference = _reference(inner)
                 if reference is None:
                     yield "ValueRequired", inner.id, "Value required [Target]."
-                elif self.task(reference) is None:
-                    yield "TaskReferenceNotFound", "start-node", f"Referenced Task [{types.name(reference)}] not found."
+                elif self._runs(inner) is None:
+                    kind = "Workflow" if inner.WhichOneof("target") == "workflow_node" else "Task"
+                    yield f"{kind}ReferenceNotFound", "start-node", f"Referenced {kind} [{types.name(reference)}] not found."
 
     def _order(self) -> Iterator[Error]:
         """No node waits for itself, or for one that is not there: flytepropeller/pkg/compiler/workflow_compiler.go.
@@ -207,9 +209,15 @@ class _Compiler:
         return node.WhichOneof("target") == "branch_node"
 
     def _template(self, node: Any) -> interface_pb2.TypedInterface:
-        reference = _reference(node)
-        template = self.task(reference) if reference is not None else None
+        template = self._runs(node)
         return template.interface if template is not None else interface_pb2.TypedInterface()
+
+    def _runs(self, node: Any) -> Any:
+        """The template of the task or workflow behind a node, if there is one."""
+        reference = _reference(node)
+        if reference is None:
+            return None
+        return self.within.get(types.name(reference)) if node.WhichOneof("target") == "workflow_node" else self.task(reference)
 
     def _inputs(self, node: Any) -> Variables | None:
         """What must be bound; nothing in particular for a branch, which is given what its conditions and cases need."""
@@ -256,8 +264,10 @@ def _mismatch(name: str, given: types.Type, expected: types.Type) -> str:
 
 
 def _reference(node: Any) -> Any:
-    """The task behind a node, or behind each of its items."""
+    """The task behind a node, or behind each of its items, or the workflow that it is."""
     target = node.WhichOneof("target")
+    if target == "workflow_node":
+        return node.workflow_node.sub_workflow_ref
     if target == "array_node":
         return _reference(node.array_node.node)
     return node.task_node.reference_id if target == "task_node" else None

@@ -15,14 +15,18 @@ from trainworks.supermegaretail.panel.panel import Panel
 
 
 def backtest(panel: Path, model: str, origin: int, inputs: Inputs, head: str, out: Path) -> None:
-    """Write the part (see `parts`) of *model*, one of the knob ``models`` that is no average, at *origin* to *out*.
+    """Write the part (see `parts`) of *model* at *origin* to *out*, as `forecast` makes it of the panel in that folder."""
+    forecast(Panel.load(panel), model, origin, inputs, head).save(out)
+
+
+def forecast(whole: Panel, model: str, origin: int, inputs: Inputs, head: str) -> Part:
+    """The part of *model*, one of the knob ``models`` that is no average, at *origin*.
 
     Args:
-        panel: folder of the panel, with all its sales; nothing after *origin* but the plan is read before the forecast is made.
+        whole: the panel, with all its sales; nothing after *origin* but the plan is read before the forecast is made.
         origin: number of the last period that is known.
         head: what makes quantiles of the mean, or ``choose``; a model that gives quantiles itself keeps them.
     """
-    whole = Panel.load(panel)
     started = time.process_time()
     family = models(model)[0].build()
     known = whole.until(origin)
@@ -38,4 +42,4 @@ def backtest(panel: Path, model: str, origin: int, inputs: Inputs, head: str, ou
         kind, quantiles = learned.to_json()["kind"], learned.quantiles(mean, made.column(SERIES).astype(np.int64))
     seconds = time.process_time() - started
     facts = {"model": model, "origin": str(whole.starts[origin]), "seconds": round(seconds, 3), "head": kind}
-    Part(rows(whole, made, model, mean, quantiles), residuals, facts).save(out)
+    return Part(rows(whole, made, model, mean, quantiles), residuals, facts)

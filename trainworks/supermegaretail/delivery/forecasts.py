@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def write(release: str, panel: Path, to: str) -> str:
     facts = {"release": bundle.version, "origin": str(whole.starts[origin]), "pipeline": PIPELINE}
     _put(place, table.replace_schema_metadata(facts))
     return place
+
+
+def written(to: str) -> dict[str, str]:
+    """Origin → the place of its forecasts, of all below *to*, the oldest first."""
+    names = (
+        [entry.name for entry in s3.listing(to)] if s3.is_uri(to) else [str(path.relative_to(to)) for path in Path(to).glob(f"*/{NAME}")]
+    )
+    found = {match[1]: name for name in sorted(names) if (match := re.fullmatch(rf"origin=(\d{{4}}-\d\d-\d\d)/{re.escape(NAME)}", name))}
+    return {origin: f"{to.rstrip('/')}/{name}" for origin, name in found.items()}
+
+
+def read(place: str) -> pa.Table:
+    """The forecasts at *place*, with what `write` notes as metadata of their schema."""
+    content = s3.read(place) if s3.is_uri(place) else Path(place).read_bytes()
+    return pq.ParquetFile(pa.BufferReader(content)).read()
 
 
 def _is_there(place: str) -> bool:

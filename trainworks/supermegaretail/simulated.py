@@ -1,6 +1,10 @@
-"""A retailer drawn from a seed, whose truth is known: what each product would sell in each store in each period, and why."""
+"""A retailer drawn from a seed, whose truth is known: what each product would sell in each store in each period, and why.
+
+Something may happen to it, as it does to others (`Events`), so that what watches a forecaster can be judged.
+"""
 
 import csv
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +16,23 @@ DISCOUNT = 0.2
 """Share of the price that a promotion takes off."""
 PLANNED = 8
 """Periods after the end of sales that promotions, prices and calendar reach into."""
+
+
+INFLATION, SHIFTED = 0.2, (0.5, 1.6)
+"""What all prices rise by when they do; by what the demand of every other product is multiplied, and that of the others."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """Periods, counted from 0, from which on something is otherwise for good; None is never.
+
+    ``shift``: customers want other products, and a promotion draws nobody beyond its price. ``prices``: they all rise, as planned.
+    ``closing``: the last store sells no more, and no table says why.
+    """
+
+    shift: int | None = None
+    prices: int | None = None
+    closing: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,7 +53,9 @@ class Drawn:
     empty: np.ndarray
 
 
-def draw(stores: int = 3, products: int = 5, periods: int = 104, days: int = 7, level: float = 20, seed: int = 1) -> Drawn:
+def draw(
+    stores: int = 3, products: int = 5, periods: int = 104, days: int = 7, level: float = 20, seed: int = 1, events: Events | None = None
+) -> Drawn:
     """Series with a yearly season, promotions in one of eight periods, and two empty shelves and one closing each in a hundred.
 
     A period has *days* days; the first starts on Thursday 2024-01-04. *level* is the mean demand of an ordinary series.
@@ -44,8 +67,12 @@ def draw(stores: int = 3, products: int = 5, periods: int = 104, days: int = 7, 
     base = level * np.outer(draws.uniform(0.6, 1.4, stores), draws.lognormal(0, 0.4, products)).ravel()
     regular = np.tile(np.round(draws.uniform(1, 9, products), 2), stores)
     promoted = np.tile(draws.random((products, length)) < 1 / 8, (stores, 1))
-    price = np.round(regular[:, None] * np.where(promoted, 1 - DISCOUNT, 1), 2)
-    mean = base[:, None] * season * np.where(promoted, LIFT, 1) * (price / regular[:, None]) ** ELASTICITY
+    events = events or Events()
+    shifted, dearer, gone = (_since(event, length) for event in (events.shift, events.prices, events.closing))
+    price = np.round(regular[:, None] * np.where(promoted, 1 - DISCOUNT, 1) * np.where(dearer, 1 + INFLATION, 1), 2)
+    wanted = np.where(shifted, np.tile(np.resize(SHIFTED, products), stores)[:, None], 1)
+    mean = base[:, None] * season * wanted * np.where(promoted & ~shifted, LIFT, 1) * (price / regular[:, None]) ** ELASTICITY
+    mean[count - products :, gone] = 0
     closed = np.repeat(draws.random((stores, length)) < 0.01, products, axis=0)
     empty = (draws.random((count, periods)) < 0.02) & ~closed[:, :periods]
     sold = np.where(closed[:, :periods] | empty, 0, draws.poisson(mean[:, :periods]))
@@ -53,16 +80,21 @@ def draw(stores: int = 3, products: int = 5, periods: int = 104, days: int = 7, 
     return Drawn(keys, starts, mean, sold, promoted, price, closed, empty)
 
 
-def write(drawn: Drawn, folder: Path) -> Path:
+def _since(event: int | None, length: int) -> np.ndarray:
+    return np.arange(length) >= (length if event is None else event)
+
+
+def write(drawn: Drawn, folder: Path, missing: Collection[tuple[str, int]] = ()) -> Path:
     """The tables as the retailer delivers them, CSV files in *folder*: only what sold has a line of sales.
 
-    Every store is in promotions, prices and stock; a closing is in the calendar, day by day.
+    Every store is in promotions, prices and stock; a closing is in the calendar, day by day. Of a (store, period) in *missing* neither
+    sales nor stock have come.
     """
     folder.mkdir(parents=True, exist_ok=True)
     known, days = drawn.sold.shape[1], int((drawn.starts[1] - drawn.starts[0]).astype(int))
     last = drawn.starts + days - 1
     cells = list(np.ndindex(drawn.mean.shape))
-    past = [(row, at) for row, at in cells if at < known]
+    past = [(row, at) for row, at in cells if at < known and (drawn.keys[row][0], at) not in missing]
     stores, products = (sorted(set(ids)) for ids in zip(*drawn.keys, strict=True))
 
     def lines(cells: list, *values: np.ndarray) -> list:

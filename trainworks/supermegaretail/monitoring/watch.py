@@ -1,0 +1,204 @@
+"""Is the release that is at work still as good as it promised? Forecasts against sales: ``ok``, ``warn`` or ``retrain``.
+
+Below the forecasts, ``watch/alert.json`` says it to machines and ``watch/report.html`` to people. The first is the watch's memory as well,
+replaced as a whole: periods that were compared before, and the last retraining.
+"""
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainworks.errors import IntegrityError, ReleaseError
+from trainworks.release import stored
+from trainworks.storage import s3
+from trainworks.supermegaretail.evaluation.losses import Costs
+from trainworks.supermegaretail.monitoring import page
+from trainworks.supermegaretail.monitoring.knobs import WatchConfig
+from trainworks.supermegaretail.monitoring.realised import COMPARED, Realised, gain, promised, realised
+from trainworks.supermegaretail.monitoring.signs import Sign, signs
+from trainworks.supermegaretail.panel.panel import Panel
+
+log = logging.getLogger(__name__)
+
+OK, WARN, RETRAIN = "ok", "warn", "retrain"
+
+RECENT = 4
+"""The newest periods, or as many as the patience if that is more, that are compared anew each time, so that late sales are heard."""
+
+SPREAD = 1.0
+"""Standard deviations of the backtest's gains, between its periods, that a gain may lie below their mean."""
+
+KEPT = 104
+"""Periods that the memory goes back."""
+
+ALERT, REPORT = "watch/alert.json", "watch/report.html"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What it came to: the *verdict*, *why*, the *page* itself, and the places of it and of ``alert.json``."""
+
+    verdict: str
+    why: str
+    page: str
+    report: str
+    alert: str
+
+
+def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
+    """Compare what the current version of *release* forecast, below the folder *to*, with what *panel* says was sold.
+
+    A period is bad if the gain over the baseline is surely, by the end of its interval over series, less than the backtest promised:
+    its mean less the tolerance, or less SPREAD standard deviations of its periods if that is more. As many in a row as the patience
+    end in ``retrain``, unless the last retraining is not older than the cool-down. What other releases forecast is left out.
+
+    Raises:
+        DataError: forecasts of another grain than the sales.
+        IntegrityError: the release, or the memory, is damaged.
+    """
+    bundle, whole, before = stored.locate(release), Panel.load(panel), recall(to)
+    recent = min(max(RECENT, knobs.patience), whole.known - 1)
+    made = realised(to, bundle, whole, recent)
+    costs = Costs(bundle.facts["config"]["shortage_cost"], bundle.facts["config"]["overstock_cost"])
+    gains = promised(bundle)
+    usual, spread = float(gains.mean()), float(gains.std(ddof=min(1, len(gains) - 1)))
+    floor = usual - max(knobs.tolerance, SPREAD * spread)
+    periods = [_judged(gain(made.ours, made.baseline, start, costs), bundle.version, floor) for start in made.starts]
+    told = signs(made, whole, recent)
+    retrained = (before or {}).get("retrained")
+    periods = _history((before or {}).get("periods", []), periods)
+    verdict, reasons = _judge([each for each in periods if each["release"] == bundle.version], told, knobs, _rests(retrained, whole, knobs))
+    here = str(whole.starts[whole.known - 1])
+    if verdict == RETRAIN:
+        retrained = {"at": here, "release": bundle.version, "outcome": None}
+    known = set((before or {}).get("reasons", {}))
+    alert = {
+        "schema": SCHEMA,
+        "verdict": verdict,
+        "why": "; ".join(reasons.values()) or _why_ok(made, bundle.version),
+        "reasons": reasons,
+        "new": verdict != (before or {}).get("verdict", OK) or not reasons.keys() <= known,
+        "release": bundle.version,
+        "newest": here,
+        "period": whole.period,
+        "promised": {"gain": usual, "spread": spread, "floor": floor, "periods": len(gains)},
+        "periods": periods,
+        "signs": told,
+        "cells": made.cells,
+        "others": made.others,
+        "retrained": retrained,
+    }
+    places = [f"{to.rstrip('/')}/{name}" for name in (REPORT, ALERT)]
+    shown = page.page(alert, bundle, knobs)
+    _replace(places[0], shown.encode())
+    _replace(places[1], _dump(alert))
+    log.info("watch     %s: %s", verdict, alert["why"])
+    return Watched(verdict, alert["why"], shown, *places)
+
+
+def concluded(to: str, released: bool, why: str) -> None:
+    """Note how the retraining ended that `watch` asked for: *released*, or a candidate, and *why*.
+
+    Raises:
+        ReleaseError: its gates failed; once for each retraining.
+    """
+    alert = recall(to)
+    if alert is None or alert["retrained"] is None:
+        raise IntegrityError(f"{to}/{ALERT}: knows of no retraining; somebody replaced it meanwhile, watch again")
+    alert["retrained"]["outcome"] = "released" if released else f"a candidate: {why}"
+    _replace(f"{to.rstrip('/')}/{ALERT}", _dump(alert))
+    if not released:
+        raise ReleaseError(f"retrained, but kept {alert['release']}: {why}")
+
+
+def recall(to: str) -> dict[str, Any] | None:
+    """The last ``alert.json`` below *to*, or None if there is none.
+
+    Raises:
+        IntegrityError: it does not parse.
+    """
+    place = f"{to.rstrip('/')}/{ALERT}"
+    content = s3.read(place) if s3.is_uri(place) else Path(place).read_bytes() if Path(place).exists() else None
+    if content is None:
+        return None
+    try:
+        alert = json.loads(content)
+        if alert["schema"] != SCHEMA:
+            raise ValueError(f"schema {alert['schema']}, expected {SCHEMA}")
+        return alert
+    except (ValueError, TypeError, KeyError) as error:
+        raise IntegrityError(f"{place}: not what watch left ({error}); remove it, and the watch begins anew") from error
+
+
+def _judged(period: dict[str, Any], version: str, floor: float) -> dict[str, Any]:
+    return period | {"release": version, "bad": period["gain"] is not None and period["interval"][1] < floor}
+
+
+def _history(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The periods of both, each by its newest comparison, the oldest first."""
+    merged = {(each["start"], each["release"]): each for each in (*before, *now)}
+    return [merged[name] for name in sorted(merged)][-KEPT:]
+
+
+def _judge(periods: Sequence[Mapping[str, Any]], told: Sequence[Sign], knobs: WatchConfig, rests: str) -> tuple[str, dict[str, str]]:
+    """The verdict, and name → the reasons for it in words."""
+    bad = 0
+    for each in reversed(periods):
+        if not each["bad"]:
+            break
+        bad += 1
+    reasons = {}
+    if bad:
+        gained = periods[-1]["gain"]
+        words = f"{100 * abs(gained):.0f} % {'less' if gained >= 0 else 'more'} than the baseline"
+        reasons["loss"] = f"it surely lost more than promised in the last {bad} of {len(periods)} periods, at last {words}"
+    reasons |= {sign["sign"]: sign["says"] for sign in told if sign["warns"]}
+    enough = bad >= knobs.patience
+    if reasons:
+        reasons |= {sign["sign"]: f"{sign['sign']} have changed ({sign['says']})" for sign in told if sign["explains"]}
+    if enough and rests:
+        reasons["retrained"] = rests
+    return RETRAIN if enough and not rests else WARN if reasons else OK, reasons
+
+
+def _rests(retrained: Mapping[str, Any] | None, panel: Panel, knobs: WatchConfig) -> str:
+    """Why there is no retraining now, if the last one is not long ago; one that never ended does not count."""
+    if not retrained or not retrained["outcome"]:
+        return ""
+    at = int(np.searchsorted(panel.starts, np.datetime64(retrained["at"])))
+    ago = panel.known - 1 - at
+    return f"retrained {ago} {panel.period}s ago, {retrained['outcome']}" if ago < knobs.cooldown else ""
+
+
+def _why_ok(made: Realised, version: str) -> str:
+    if made.cells[COMPARED]:
+        return f"{made.cells[COMPARED]:,} cells of {len(made.starts)} periods are as good as promised"
+    others = f"; {', '.join(made.others)} forecast them and is not current" if made.others else ""
+    return f"nothing to compare yet: of what {version} forecast nothing has been sold so far{others}"
+
+
+def _dump(alert: Mapping[str, Any]) -> bytes:
+    return (json.dumps(alert, indent=1) + "\n").encode()
+
+
+def _replace(place: str, content: bytes) -> None:
+    """Make *content* what lies at *place*, at once: whoever reads finds the old or the new."""
+    if s3.is_uri(place):
+        s3.put(place, content)
+        return
+    path = Path(place)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as draft:
+        draft.write(content)
+        draft.flush()
+        os.fsync(draft.fileno())
+    Path(draft.name).chmod(0o644)
+    Path(draft.name).replace(path)
