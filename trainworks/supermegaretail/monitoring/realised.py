@@ -15,14 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from trainworks import facts
 from trainworks.errors import DataError, IntegrityError
 from trainworks.release.stored import StoredBundle
 from trainworks.supermegaretail.backtest.backtest import forecast
 from trainworks.supermegaretail.backtest.learning import Inputs
 from trainworks.supermegaretail.delivery import forecasts
 from trainworks.supermegaretail.evaluation import losses
+from trainworks.supermegaretail.evaluation.knobs import CostConfig
 from trainworks.supermegaretail.evaluation.rows import NUMBERS, TIMES, Rows, keys, of, paired
+from trainworks.supermegaretail.features.knobs import FeaturesConfig
 from trainworks.supermegaretail.models.knobs import ModelConfig
+from trainworks.supermegaretail.panel.knobs import PanelConfig
 from trainworks.supermegaretail.panel.panel import Panel
 
 BACKTEST, BASELINE, FEATURES = "backtest.parquet", "baseline.json", "features.json"
@@ -62,10 +66,13 @@ def realised(to: str, bundle: StoredBundle, panel: Panel, recent: int) -> Realis
         DataError: forecasts of another grain than the panel.
         IntegrityError: the bundle does not say what it was measured against.
     """
-    config = bundle.facts["config"]
+    config = knobs_of(bundle)
     first = max(panel.known - recent, 1)
-    tables, others = [], {}
+    tables, others, ahead = [], {}, 0
     for origin, place in forecasts.written(to).items():
+        if np.datetime64(origin) > panel.starts[panel.known - 1]:
+            ahead += len(forecasts.read(place))
+            continue
         at = _origin(origin, place, panel)
         if at + config["horizon"] < first:
             continue
@@ -82,9 +89,15 @@ def realised(to: str, bundle: StoredBundle, panel: Panel, recent: int) -> Realis
     reasons = [target >= panel.known, target < first, series < 0, np.isnan(demand)]
     became = np.select(reasons, [NOT_YET, BEFORE, UNKNOWN, NO_DEMAND], COMPARED)
     cells = {name: int((became == name).sum()) for name in (COMPARED, NOT_YET, NO_DEMAND, UNKNOWN, BEFORE)}
+    cells[NOT_YET] += ahead
     worth = panel.series.select(list(panel.keys)).append_column("worth", pa.array(panel.price))
     ours = whole.append_column("actual", pa.array(demand)).filter(pa.array(became == COMPARED)).select([*panel.keys, *TIMES, *NUMBERS])
     return Realised(*_beside_baseline(of(ours, worth), bundle, panel, worth), cells, others, whole)
+
+
+def knobs_of(bundle: StoredBundle) -> dict[str, Any]:
+    """The knobs that *bundle* was trained with; those that are younger than it have their defaults."""
+    return facts.defaults(PanelConfig(), FeaturesConfig(), ModelConfig(), CostConfig()) | bundle.facts["config"]
 
 
 def _beside_baseline(ours: Rows, bundle: StoredBundle, panel: Panel, worth: pa.Table) -> tuple[Rows, Rows]:
@@ -94,7 +107,7 @@ def _beside_baseline(ours: Rows, bundle: StoredBundle, panel: Panel, worth: pa.T
         raise IntegrityError(f"{bundle.uri}: has no {BASELINE}, so there is nothing to compare its forecasts with; train it again")
     if not len(ours):
         return ours, ours
-    config = {"features": "", "covariates": "", "monotone": "", "seed": 1, "head": ModelConfig().head.value} | bundle.facts["config"]
+    config = knobs_of(bundle)
     inputs = Inputs(*(config[name] for name in ("features", "covariates", "monotone", "horizon", "seed")))
     origins = np.searchsorted(panel.starts, np.unique(ours.table["origin"].to_numpy().astype("datetime64[D]")))
     parts = [forecast(panel, known["model"], int(origin), inputs, config["head"]).rows for origin in origins]
@@ -135,10 +148,6 @@ def _origin(origin: str, place: str, panel: Panel) -> int:
     """The position of *origin* among the starts of *panel*'s periods."""
     at = int(np.searchsorted(panel.starts, np.datetime64(origin)))
     if at == len(panel.starts) or panel.starts[at] != np.datetime64(origin):
-        if np.datetime64(origin) > panel.starts[panel.known - 1]:
-            raise DataError(
-                f"{place}: forecast from {origin}, and the sales end with {panel.starts[panel.known - 1]}; bring all sales until then"
-            )
         raise DataError(f"{place}: no {panel.period} of the sales begins on {origin}; these forecasts are of another grain or calendar")
     return at
 

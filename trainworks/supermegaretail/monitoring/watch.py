@@ -21,7 +21,7 @@ from trainworks.storage import s3
 from trainworks.supermegaretail.evaluation.losses import Costs
 from trainworks.supermegaretail.monitoring import page
 from trainworks.supermegaretail.monitoring.knobs import WatchConfig
-from trainworks.supermegaretail.monitoring.realised import COMPARED, Realised, gain, promised, realised
+from trainworks.supermegaretail.monitoring.realised import COMPARED, Realised, gain, knobs_of, promised, realised
 from trainworks.supermegaretail.monitoring.signs import Sign, signs
 from trainworks.supermegaretail.panel.panel import Panel
 
@@ -67,7 +67,8 @@ def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
     bundle, whole, before = stored.locate(release), Panel.load(panel), recall(to)
     recent = min(max(RECENT, knobs.patience), whole.known - 1)
     made = realised(to, bundle, whole, recent)
-    costs = Costs(bundle.facts["config"]["shortage_cost"], bundle.facts["config"]["overstock_cost"])
+    known = knobs_of(bundle)
+    costs = Costs(known["shortage_cost"], known["overstock_cost"])
     gains = promised(bundle)
     usual, spread = float(gains.mean()), float(gains.std(ddof=min(1, len(gains) - 1)))
     floor = usual - max(knobs.tolerance, SPREAD * spread)
@@ -79,13 +80,13 @@ def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
     here = str(whole.starts[whole.known - 1])
     if verdict == RETRAIN:
         retrained = {"at": here, "release": bundle.version, "outcome": None}
-    known = set((before or {}).get("reasons", {}))
+    heard = (before or {}).get("reasons", {})
     alert = {
         "schema": SCHEMA,
         "verdict": verdict,
         "why": "; ".join(reasons.values()) or _why_ok(made, bundle.version),
         "reasons": reasons,
-        "new": verdict != (before or {}).get("verdict", OK) or not reasons.keys() <= known,
+        "new": verdict != (before or {}).get("verdict", OK) or not reasons.keys() <= heard.keys(),
         "release": bundle.version,
         "newest": here,
         "period": whole.period,
