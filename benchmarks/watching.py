@@ -58,7 +58,10 @@ HISTORY, YEAR, LATE = 104, 52, 2
 WHEN = {"prices": 10, "missing": 20, "shift": 30, "closing": 40}
 """Week of the year, from 0, in which what happens does."""
 
-NAMES = ("noticed", "asked", "false", "warned", "released", "kept", "before", "old", "new")
+SIGNS = {"prices": {"prices"}, "missing": {"missing sales"}, "shift": {"loss"}, "closing": {"missing sales", "dead series"}}
+"""What each event is seen by."""
+
+NAMES = (*SIGNS, "asked", "false", "warned", "released", "kept", "before", "old", "new")
 
 MODELS = "exponential_smoothing + promotion_regression + boosting + average(promotion_regression, boosting)"
 
@@ -101,7 +104,13 @@ def _read(source: Path, home: Path) -> tuple[list[Path], Panel]:
 
 
 def train(
-    lines: Sequence[Path], panel: Panel, to: str, home: Path, tried: str = MODELS, gates: str = GateConfig().gates
+    lines: Sequence[Path],
+    panel: Panel,
+    to: str,
+    home: Path,
+    tried: str = MODELS,
+    gates: str = GateConfig().gates,
+    count: int = BacktestConfig().origins,
 ) -> releases.Released:
     """From a panel to a release, stage by stage as the workflow has them, in folders of *home*."""
     names = ("panel", "recipe", "model", "forecaster", "metrics", "behaviour", "report", "bundle")
@@ -110,7 +119,7 @@ def train(
         folder.mkdir(parents=True)
     panel.save(made["panel"])
     (made["panel"] / "ledger.json").write_text('{"left_out": {}, "warnings": []}')
-    sections = (PanelConfig(), FeaturesConfig(), BacktestConfig(), ModelConfig(models=tried), CostConfig())
+    sections = (PanelConfig(), FeaturesConfig(), BacktestConfig(count), ModelConfig(models=tried), CostConfig())
     knobs = {name: value for section in sections for name, value in asdict(section).items()}
     inputs = Inputs(*(knobs[name] for name in ("features", "covariates", "monotone", "horizon", "seed")))
     head = knobs["head"].value
@@ -143,11 +152,12 @@ def _current(to: str) -> str:
 
 @dataclass(frozen=True)
 class Week:
-    """What the watch said in a week of the year, from 0; ``released`` is whether a retraining was, None without one."""
+    """What the watch said in a week of the year, from 0; ``seen`` are the signs that warned or explain something, ``released`` is whether
+    a retraining was, None without one."""
 
     week: int
     verdict: str
-    reasons: dict[str, str]
+    seen: tuple[str, ...]
     released: bool | None
 
 
@@ -171,47 +181,48 @@ def year(home: Path, happens: Sequence[str], knobs: WatchConfig, seed: int) -> t
 
 def _watched(home: Path, week: int, panel: Path, drawn: Retailer, to: str, forecasts_to: str, knobs: WatchConfig) -> Week:
     watched = watch(to, panel, forecasts_to, knobs)
-    reasons = recall(forecasts_to)["reasons"]
+    alert = recall(forecasts_to)
+    seen = tuple({*alert["reasons"], *(sign["sign"] for sign in alert["signs"] if sign["explains"])})
     if watched.verdict != RETRAIN:
-        return Week(week, watched.verdict, reasons, None)
+        return Week(week, watched.verdict, seen, None)
     made = train(drawn.lines, Panel.load(panel), to, home / f"train-{week + 1}")
     try:
         concluded(forecasts_to, made.moved, made.why)
     except ReleaseError as kept:
         logging.getLogger(__name__).info("%s", kept)
-    return Week(week, watched.verdict, reasons, made.moved)
+    return Week(week, watched.verdict, seen, made.moved)
 
 
 def told(happens: Sequence[str], said: Sequence[Week], periods: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What a year came to.
 
-    ``noticed`` and ``asked``: weeks from the first thing that happened to the first word of it, other than what was said in the week
-    before, and to the first retraining asked for; ``false``: retrainings asked for before anything happened that needs one, and ``warned``:
-    weeks with a warning before anything happened. ``before``, ``old`` and ``new``: what was saved of the baseline's loss, as a mean of
-    weeks, before it happened, after it by the release of then, and by the last release.
+    Of each event the weeks until its sign was seen, 1 being the week itself; ``asked``: the same until a retraining was asked for after
+    the shift; ``false``: retrainings asked for in weeks before it; ``warned``: weeks with a warning before anything happened. ``released``
+    and ``kept``: retrainings by their gates. ``before``, ``old`` and ``new``: what was saved of the baseline's loss, as a mean of weeks, by
+    the first release before the shift and after it, and by the last one.
     """
-    first = min((WHEN[name] for name in happens), default=YEAR)
-    shift = WHEN["shift"] if "shift" in happens else YEAR
+    first, shift = min((WHEN[name] for name in happens), default=YEAR), WHEN["shift"] if "shift" in happens else YEAR
+    delays = {}
+    for name, signs in SIGNS.items():
+        weeks = [each.week for each in said if name in happens and each.week >= WHEN[name] and signs & {*each.seen}]
+        delays[name] = weeks[0] - WHEN[name] + 1 if weeks else None
     asked = [each.week for each in said if each.verdict == RETRAIN]
-    noticed = [each.week for each in said if each.week >= first and each.verdict != OK]
-    releases_ = list(dict.fromkeys(each["release"] for each in periods))
-    weeks = sorted({each["start"] for each in periods})
-    split = weeks[shift] if shift < len(weeks) else "9999"
+    versions = list(dict.fromkeys(each["release"] for each in periods))
+    starts = sorted({each["start"] for each in periods})
 
-    def saved(release: str, after: bool) -> float | None:
-        gains = [each["gain"] for each in periods if each["release"] == release and (each["start"] >= split) == after]
+    def saved(version: str, weeks: Sequence[str]) -> float | None:
+        gains = [each["gain"] for each in periods if each["release"] == version and each["start"] in weeks]
         return float(np.mean(gains)) if gains else None
 
-    return {
-        "noticed": noticed[0] - first + 1 if noticed else None,
+    return delays | {
         "asked": next((week - shift + 1 for week in asked if week >= shift), None),
         "false": sum(week < shift for week in asked),
         "warned": sum(each.verdict != OK for each in said if each.week < first),
         "released": sum(each.released is True for each in said),
         "kept": sum(each.released is False for each in said),
-        "before": saved(releases_[0], False),
-        "old": saved(releases_[0], True),
-        "new": saved(releases_[-1], True) if len(releases_) > 1 else None,
+        "before": saved(versions[0], starts[:shift]),
+        "old": saved(versions[0], starts[shift:]),
+        "new": saved(versions[-1], starts[shift:]) if len(versions) > 1 else None,
     }
 
 

@@ -9,7 +9,6 @@ from flytekit.types.directory import FlyteDirectory
 from tasks.delivery import Delivered, publish
 from tasks.deployment import LARGE, MEDIUM, spark
 from tasks.stage import Artifact, lasting, path, paths, stage, step
-from trainworks import facts
 from trainworks.config import Section
 from trainworks.storage import store
 from trainworks.supermegaretail.backtest.knobs import BacktestConfig
@@ -283,6 +282,7 @@ Settings = NamedTuple("Settings", [("version", str), *KNOBS.items()])  # type: i
 @step()
 def settings(release: str, forecasts_to: str) -> Settings:
     """The current version of *release* and its knobs. Never cached: somebody may have released since."""
+    from trainworks import facts
     from trainworks.release import stored
     from trainworks.supermegaretail.delivery import forecasts
     from trainworks.supermegaretail.tables.zones import zone

@@ -52,7 +52,14 @@ def _trained(of: dict[str, dict], source: str, release_to: str, forecasts_to: st
     rows = tasks.acquire(source=source, **of["tables"]).with_overrides(node_name="acquire")
     lines = map_task(partial(tasks.clean, **of["cleaning"] | {"timezone": checked.timezone}))(rows=rows).with_overrides(node_name="clean")
     panel = panel_by_engine(checked.panel_on, lines, of["panels"])
+    # Bad knobs must stop the run before a table is read. It takes one output: all of them together order nothing on a cluster.
+    checked.timezone >> rows
+    return _learned(of, panel, lines, source, release_to), panel
 
+
+def _learned(of: dict[str, dict], panel, lines, source: str, release_to: str):
+    """From a panel to a release: what was delivered."""
+    knobs = {name: value for section in of.values() for name, value in section.items()}
     periods = {name: knobs[name] for name in ("horizon", "origins", "step")}
     trials = tasks.trials(panel=panel, models=knobs["models"], **periods).with_overrides(node_name="trials")
     inputs = {name: knobs[name] for name in ("features", "covariates", "monotone", "horizon", "head", "targets", "seed")}
@@ -72,9 +79,7 @@ def _trained(of: dict[str, dict], source: str, release_to: str, forecasts_to: st
     run = {"panel": panel, "chosen": chosen, "forecaster": forecaster, "metrics": metrics, "behaviour": behaviour, "lines": lines}
     report = tasks.report(**run, parts=parts, source=source, **knobs).with_overrides(node_name="report")
     bundle = tasks.package(**run, report=report).with_overrides(node_name="package")
-    # Bad knobs must stop the run before a table is read. It takes one output: all of them together order nothing on a cluster.
-    checked.timezone >> rows
-    return tasks.release(bundle=bundle, release_to=release_to).with_overrides(node_name="release"), panel
+    return tasks.release(bundle=bundle, release_to=release_to).with_overrides(node_name="release")
 
 
 @workflow
@@ -103,12 +108,12 @@ def supermegaretail(
 
 
 def _read_as(known: tasks.Settings, source: str):
-    """The panel of *source*, read with the knobs of a release."""
+    """The panel of *source*, read with the knobs of a release, and the lines that it is made of."""
     rows = tasks.acquire(source=source, columns=known.columns).with_overrides(node_name="acquire")
     cleaning = {"timezone": known.timezone, "returns": known.returns}
     lines = map_task(partial(tasks.clean, **cleaning))(rows=rows).with_overrides(node_name="clean")
     panels = {name: getattr(known, name) for name in ("grain", "keep", "covariates", "horizon", "panel_on")}
-    return panel_by_engine(known.panel_on, lines, panels)
+    return panel_by_engine(known.panel_on, lines, panels), lines
 
 
 @workflow
@@ -123,7 +128,7 @@ def forecast(release: str, source: str, forecasts_to: str) -> str:
         forecasts_to: folder or s3:// prefix that forecasts are written below
     """
     known = tasks.settings(release=release, forecasts_to=forecasts_to).with_overrides(node_name="settings")
-    panel = _read_as(known, source)
+    panel, _ = _read_as(known, source)
     return tasks.forecast(release=known.version, panel=panel, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
 
 
@@ -158,6 +163,34 @@ def weekly(
 
 
 @workflow
+@flat(as_dict, **SECTIONS)
+def retrain(
+    tables: dict,
+    cleaning: dict,
+    panels: dict,
+    features: dict,
+    backtest: dict,
+    model: dict,
+    cost: dict,
+    gate: dict,
+    panel: tasks.Artifact,
+    lines: list[tasks.Artifact],
+    source: str,
+    release_to: str,
+) -> tasks.Delivered:
+    """The part of watch that trains: from its panel to a release. No condition is within, for flytekit runs none in another's case.
+
+    Args:
+        panel: of all sales until now
+        lines: what it was made of
+        source: where they came from
+        release_to: folder that holds the released versions and the pointer to the current one
+    """
+    of = {"tables": tables, "cleaning": cleaning, "panels": panels, "features": features}
+    return _learned(of | {"backtest": backtest, "model": model, "cost": cost, "gate": gate}, panel, lines, source, release_to)
+
+
+@workflow
 @flat(as_dict, watching=WatchConfig)
 def watch(
     watching: dict,
@@ -175,13 +208,13 @@ def watch(
         forecasts: folder or s3:// prefix that forecasts were written below
     """
     known = tasks.settings(release=release, forecasts_to=forecasts).with_overrides(node_name="settings")
-    panel = _read_as(known, source)
+    panel, lines = _read_as(known, source)
     seen = tasks.watch(release=known.version, panel=panel, forecasts_to=forecasts, **watching).with_overrides(node_name="watch")
     knobs = {name: getattr(known, name) for name in tasks.KNOBS}
     delivered = (
         conditional("retrain")
         .if_(seen.verdict == "retrain")
-        .then(supermegaretail(**knobs, source=source, release_to=release).with_overrides(node_name="train"))
+        .then(retrain(**knobs, panel=panel, lines=lines, source=source, release_to=release).with_overrides(node_name="train"))
         .else_()
         .then(tasks.go_on(release=known.version, report=seen.report).with_overrides(node_name="go-on"))
     ).with_overrides(node_name="retrain")

@@ -32,7 +32,7 @@ OK, WARN, RETRAIN = "ok", "warn", "retrain"
 RECENT = 4
 """The newest periods, or as many as the patience if that is more, that are compared anew each time, so that late sales are heard."""
 
-SPREAD = 1.0
+SPREAD = 2.0
 """Standard deviations of the backtest's gains, between its periods, that a gain may lie below their mean."""
 
 KEPT = 104
