@@ -180,6 +180,11 @@ def bind_another_enum_value(sent: Sent) -> None:
     binding.scalar.primitive.string_value = "bayes"
 
 
+def an_unknown_workflow(sent: Sent) -> None:
+    """`watch` without the workflow that it trains with."""
+    del sent.workflows["workflows.supermegaretail.retrain"]
+
+
 def an_unknown_task(sent: Sent) -> None:
     """`curate` was not registered."""
     del sent.tasks["tasks.photostock.curate"]
@@ -286,6 +291,7 @@ def test_a_pod_of_ours_that_a_cluster_would_refuse_is_refused(change, sent):
         (no_else, "BranchNodeHasNoDefault, Node Id: finetune"),
         (map_over_one, r"MismatchingTypes, Node Id: prepare.*'source' has type \[simple:STRING\].*collection_type"),
         (bind_another_enum_value, r"IllegalEnumValue, Node Id: search.*\[grid random tpe\]\].*Received \[bayes\]"),
+        (an_unknown_workflow, r"WorkflowReferenceNotFound.*\[.*workflows.supermegaretail.retrain.*\] not found"),
         (an_unknown_task, r"TaskReferenceNotFound.*\[.*tasks.photostock.curate.*\] not found"),
     ],
 )

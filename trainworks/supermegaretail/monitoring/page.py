@@ -19,7 +19,7 @@ def page(alert: Mapping[str, Any], bundle: StoredBundle, knobs: WatchConfig) -> 
         "supermegaretail/monitoring/page.html",
         alert=alert,
         knobs=knobs,
-        baseline=bundle.json("baseline.json")["model"],
+        baseline=(bundle.json("baseline.json") or {}).get("model"),
         chart=_chart(periods, alert["promised"]["floor"]) if len({each["start"] for each in periods}) > 1 else None,
         periods=_periods(periods),
         signs=_signs(alert),
