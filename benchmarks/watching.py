@@ -25,7 +25,7 @@ from trainworks.report.terminal import table
 from trainworks.storage import manifest
 from trainworks.supermegaretail import simulated
 from trainworks.supermegaretail.backtest.backtest import backtest
-from trainworks.supermegaretail.backtest.choose import all_parts, choose
+from trainworks.supermegaretail.backtest.choose import all_parts, choose, winner
 from trainworks.supermegaretail.backtest.knobs import BacktestConfig
 from trainworks.supermegaretail.backtest.learning import Inputs
 from trainworks.supermegaretail.backtest.origins import origins
@@ -51,6 +51,8 @@ from trainworks.supermegaretail.report.page import report
 from trainworks.supermegaretail.run import Run
 from trainworks.supermegaretail.tables.acquire import acquire
 from trainworks.supermegaretail.tables.knobs import TablesConfig
+
+log = logging.getLogger(__name__)
 
 HISTORY, YEAR, LATE = 104, 52, 2
 """Weeks of sales before the first release; weeks that are watched; weeks that a missing delivery comes late."""
@@ -123,14 +125,14 @@ def train(
     knobs = {name: value for section in sections for name, value in asdict(section).items()}
     inputs = Inputs(*(knobs[name] for name in ("features", "covariates", "monotone", "horizon", "seed")))
     head = knobs["head"].value
-    parts = []
+    parts: list[Path] = []
     for origin in origins(panel.known, knobs["horizon"], knobs["step"], knobs["origins"]):
         for model in (model for model in models(tried) if not model.members):
             parts.append(home / f"part-{len(parts)}")
             backtest(made["panel"], model.name, origin, inputs, head, parts[-1])
     choose(made["panel"], parts, tried, head, knobs["horizon"], made["recipe"])
-    ship(made["panel"], made["recipe"], tried, inputs, head, made["model"])
-    export(made["model"], made["recipe"], made["panel"], made["forecaster"])
+    ship(made["panel"], winner(made["recipe"], tried), inputs, head, made["model"])
+    export(made["model"], made["panel"], made["forecaster"])
     for folder in (made["panel"], made["recipe"], made["forecaster"], *parts):
         manifest.write(folder)
     evaluate(made["forecaster"], made["panel"], parts, made["recipe"], _current(to), CostConfig(), made["metrics"])
@@ -161,12 +163,14 @@ class Week:
     released: bool | None
 
 
-def year(home: Path, happens: Sequence[str], knobs: WatchConfig, seed: int) -> tuple[list[Week], dict[str, Any]]:
+def year(
+    home: Path, happens: Sequence[str], knobs: WatchConfig, seed: int, gates: str = GateConfig().gates
+) -> tuple[list[Week], dict[str, Any]]:
     """Watch a retailer for a year: what was said each week, and the last ``alert.json``."""
     drawn, to, forecasts_to = retailer(home, happens, seed=seed), str(home / "release"), str(home / "forecasts")
     horizon = PanelConfig().horizon
     missing = HISTORY + WHEN["missing"] if "missing" in happens else None
-    first = train(drawn.lines, drawn.whole.until(HISTORY - 1, horizon), to, home / "train-0")
+    first = train(drawn.lines, drawn.whole.until(HISTORY - 1, horizon), to, home / "train-0", gates=gates)
     assert first.moved, first.why
     said = []
     for week in range(-1, YEAR):
@@ -174,22 +178,28 @@ def year(home: Path, happens: Sequence[str], knobs: WatchConfig, seed: int) -> t
         panel.mkdir()
         drawn.at(HISTORY + week, horizon, missing).save(panel)
         if week >= 0:
-            said.append(_watched(home, week, panel, drawn, to, forecasts_to, knobs))
+            said.append(_watched(home, week, panel, drawn, to, forecasts_to, knobs, gates))
         forecasts.write(to, panel, forecasts_to)
-    return said, recall(forecasts_to)
+    return said, _alert(forecasts_to)
 
 
-def _watched(home: Path, week: int, panel: Path, drawn: Retailer, to: str, forecasts_to: str, knobs: WatchConfig) -> Week:
+def _alert(to: str) -> dict[str, Any]:
+    alert = recall(to)
+    assert alert, "it was watched"
+    return alert
+
+
+def _watched(home: Path, week: int, panel: Path, drawn: Retailer, to: str, forecasts_to: str, knobs: WatchConfig, gates: str) -> Week:
     watched = watch(to, panel, forecasts_to, knobs)
-    alert = recall(forecasts_to)
+    alert = _alert(forecasts_to)
     seen = tuple({*alert["reasons"], *(sign["sign"] for sign in alert["signs"] if sign["explains"])})
     if watched.verdict != RETRAIN:
         return Week(week, watched.verdict, seen, None)
-    made = train(drawn.lines, Panel.load(panel), to, home / f"train-{week + 1}")
+    made = train(drawn.lines, Panel.load(panel), to, home / f"train-{week + 1}", gates=gates)
     try:
         concluded(forecasts_to, made.moved, made.why)
     except ReleaseError as kept:
-        logging.getLogger(__name__).info("%s", kept)
+        log.warning("week %s: %s", week, kept)
     return Week(week, watched.verdict, seen, made.moved)
 
 
@@ -234,6 +244,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--happens", nargs="+", choices=kinds, default=kinds, help="kinds of year")
     for name, value in asdict(WatchConfig()).items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
+    parser.add_argument("--gates", default=GateConfig().gates)
     chosen = parser.parse_args(words)
     knobs = WatchConfig(chosen.tolerance, chosen.patience, chosen.cooldown)
     rows = []
@@ -242,7 +253,7 @@ def main(words: Sequence[str] | None = None) -> None:
         for seed in chosen.seeds:
             with tempfile.TemporaryDirectory(prefix="watching-") as home:
                 os.environ["TRAINWORKS_ARTIFACTS"] = f"{home}/artifacts"
-                said, alert = year(Path(home), happens, knobs, seed)
+                said, alert = year(Path(home), happens, knobs, seed, chosen.gates)
             rows.append([kind, seed, *told(happens, said, alert["periods"]).values()])
             print(
                 json.dumps({"kind": kind, "seed": seed, "said": [asdict(each) for each in said if each.verdict != OK], "alert": alert}),

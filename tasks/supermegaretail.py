@@ -292,7 +292,7 @@ def settings(release: str, forecasts_to: str) -> Settings:
     bundle = stored.locate(lasting("release", release))
     known = facts.defaults(*(section() for section in SECTIONS)) | bundle.facts["config"]
     known |= {"timezone": zone(known["timezone"], known["source"])}
-    return Settings(bundle.uri, *(kind(known[name]) for name, kind in KNOBS.items()))
+    return Settings(bundle.uri, *(kind(known[name]) for name, kind in KNOBS.items()))  # type: ignore[call-arg]
 
 
 @step(MEDIUM)

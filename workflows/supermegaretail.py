@@ -107,7 +107,7 @@ def supermegaretail(
     return delivered
 
 
-def _read_as(known: tasks.Settings, source: str):
+def _read_as(known, source: str):
     """The panel of *source*, read with the knobs of a release, and the lines that it is made of."""
     rows = tasks.acquire(source=source, columns=known.columns).with_overrides(node_name="acquire")
     cleaning = {"timezone": known.timezone, "returns": known.returns}

@@ -68,7 +68,8 @@ def realised(to: str, bundle: StoredBundle, panel: Panel, recent: int) -> Realis
     """
     config = knobs_of(bundle)
     first = max(panel.known - recent, 1)
-    tables, others, ahead = [], {}, 0
+    tables, ahead = [], 0
+    others: dict[str, list[str]] = {}
     for origin, place in forecasts.written(to).items():
         if np.datetime64(origin) > panel.starts[panel.known - 1]:
             ahead += len(forecasts.read(place))

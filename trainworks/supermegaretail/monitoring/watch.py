@@ -72,19 +72,20 @@ def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
     gains = promised(bundle)
     usual, spread = float(gains.mean()), float(gains.std(ddof=min(1, len(gains) - 1)))
     floor = usual - max(knobs.tolerance, SPREAD * spread)
-    periods = [_judged(gain(made.ours, made.baseline, start, costs), bundle.version, floor) for start in made.starts]
+    judged = [_judged(gain(made.ours, made.baseline, start, costs), bundle.version, floor) for start in made.starts]
     told = signs(made, whole, recent)
     retrained = (before or {}).get("retrained")
-    periods = _history((before or {}).get("periods", []), periods)
+    periods = _history((before or {}).get("periods", []), judged)
     verdict, reasons = _judge([each for each in periods if each["release"] == bundle.version], told, knobs, _rests(retrained, whole, knobs))
     here = str(whole.starts[whole.known - 1])
     if verdict == RETRAIN:
         retrained = {"at": here, "release": bundle.version, "outcome": None}
     heard = (before or {}).get("reasons", {})
+    why = "; ".join(reasons.values()) or _why_ok(made, bundle.version)
     alert = {
         "schema": SCHEMA,
         "verdict": verdict,
-        "why": "; ".join(reasons.values()) or _why_ok(made, bundle.version),
+        "why": why,
         "reasons": reasons,
         "new": verdict != (before or {}).get("verdict", OK) or not reasons.keys() <= heard.keys(),
         "release": bundle.version,
@@ -101,8 +102,8 @@ def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
     shown = page.page(alert, bundle, knobs)
     _replace(places[0], shown.encode())
     _replace(places[1], _dump(alert))
-    log.info("watch     %s: %s", verdict, alert["why"])
-    return Watched(verdict, alert["why"], shown, *places)
+    log.info("watch     %s: %s", verdict, why)
+    return Watched(verdict, why, shown, *places)
 
 
 def concluded(to: str, released: bool, why: str) -> None:
