@@ -207,9 +207,9 @@ def told(happens: Sequence[str], said: Sequence[Week], periods: Sequence[dict[st
     """What a year came to.
 
     Of each event the weeks until its sign was seen, 1 being the week itself; ``asked``: the same until a retraining was asked for after
-    the shift; ``false``: retrainings asked for in weeks before it; ``warned``: weeks with a warning before anything happened. ``released``
-    and ``kept``: retrainings by their gates. ``before``, ``old`` and ``new``: what was saved of the baseline's loss, as a mean of weeks, by
-    the first release before the shift and after it, and by the last one.
+    the shift; ``false``: retrainings asked for before anything happened; ``warned``: weeks with a warning before anything happened.
+    ``released`` and ``kept``: retrainings by their gates. ``before``, ``old`` and ``new``: what was saved of the baseline's loss, as a
+    mean of weeks, by the first release before the shift and after it, and by the last one.
     """
     first, shift = min((WHEN[name] for name in happens), default=YEAR), WHEN["shift"] if "shift" in happens else YEAR
     delays = {}
@@ -226,7 +226,7 @@ def told(happens: Sequence[str], said: Sequence[Week], periods: Sequence[dict[st
 
     return delays | {
         "asked": next((week - shift + 1 for week in asked if week >= shift), None),
-        "false": sum(week < shift for week in asked),
+        "false": sum(week < first for week in asked),
         "warned": sum(each.verdict != OK for each in said if each.week < first),
         "released": sum(each.released is True for each in said),
         "kept": sum(each.released is False for each in said),

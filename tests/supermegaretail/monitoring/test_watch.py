@@ -19,7 +19,7 @@ from trainworks.supermegaretail.delivery import forecasts
 from trainworks.supermegaretail.evaluation.losses import pinball
 from trainworks.supermegaretail.monitoring import realised
 from trainworks.supermegaretail.monitoring.knobs import WatchConfig
-from trainworks.supermegaretail.monitoring.watch import ALERT, Watched, concluded, recall, watch
+from trainworks.supermegaretail.monitoring.watch import ALERT, Watched, concluded, least, recall, watch
 from trainworks.supermegaretail.panel.panel import State
 from trainworks.supermegaretail.quantiles import COLUMNS
 
@@ -237,6 +237,14 @@ def test_forecasts_in_a_bucket_are_watched_there(delivered, tmp_path, bucket):
     forecasts.write(shop.release, shop.at(FIRST), shop.to)
     watched = shop.watch(FIRST + 1)
     assert json.loads(s3.read(watched.alert))["verdict"] == watched.verdict and s3.read(watched.report)
+
+
+@pytest.mark.parametrize(
+    ("usual", "spread", "floor"), [(0.5, 0.01, 0.4), (0.5, 0.1, 0.3), (0.4, 0.4, 0.0), (0.0, 0.0, -0.1), (0.05, 0.3, -0.05)]
+)
+def test_a_wide_spread_does_not_excuse_a_model_that_loses_to_its_baseline(usual, spread, floor):
+    """Such as that of a backtest across a break; a baseline that ships may lose the tolerance."""
+    assert least(usual, spread, tolerance=0.1) == pytest.approx(floor)
 
 
 def test_a_promise_is_what_each_week_of_the_backtest_gained(shop):

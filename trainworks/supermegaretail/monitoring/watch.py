@@ -56,9 +56,9 @@ class Watched:
 def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
     """Compare what the current version of *release* forecast, below the folder *to*, with what *panel* says was sold.
 
-    A period is bad if the gain over the baseline is surely, by the end of its interval over series, less than the backtest promised:
-    its mean less the tolerance, or less SPREAD standard deviations of its periods if that is more. As many in a row as the patience
-    end in ``retrain``, unless the last retraining is not older than the cool-down. What other releases forecast is left out.
+    A period is bad if the gain over the baseline is surely, by the end of its interval over series, less than the backtest promised
+    (`least`). As many in a row as the patience end in ``retrain``, unless the last retraining is not older than the cool-down. What
+    other releases forecast is left out.
 
     Raises:
         DataError: forecasts of another grain than the sales.
@@ -71,7 +71,7 @@ def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
     costs = Costs(known["shortage_cost"], known["overstock_cost"])
     gains = promised(bundle)
     usual, spread = float(gains.mean()), float(gains.std(ddof=min(1, len(gains) - 1)))
-    floor = usual - max(knobs.tolerance, SPREAD * spread)
+    floor = least(usual, spread, knobs.tolerance)
     judged = [_judged(gain(made.ours, made.baseline, start, costs), bundle.version, floor) for start in made.starts]
     told = signs(made, whole, recent)
     retrained = (before or {}).get("retrained")
@@ -104,6 +104,14 @@ def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
     _replace(places[1], _dump(alert))
     log.info("watch     %s: %s", verdict, why)
     return Watched(verdict, why, shown, *places)
+
+
+def least(usual: float, spread: float, tolerance: float) -> float:
+    """The least gain that is as good as promised: the *usual* one less *tolerance*, or less SPREAD times its *spread* if that is more.
+
+    A model that was better than its baseline must not be worse: a backtest across a break has a spread that would excuse anything.
+    """
+    return max(usual - max(tolerance, SPREAD * spread), min(0.0, usual - tolerance))
 
 
 def concluded(to: str, released: bool, why: str) -> None:
