@@ -24,6 +24,7 @@ SECTIONS = (
     "transfer",
     "startup",
     "growth",
+    "panel",
     "gpu",
 )
 FULL = ("budget", "serving_large")
