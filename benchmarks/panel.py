@@ -17,7 +17,6 @@ import numpy as np
 from benchmarks.harness import HOUSE, Facts, Row, cached_folder, child, timed, version
 
 FULL = HOUSE / "data" / "completejourney"
-KNOBS = {"grain": "product, week", "keep": "series(1000)"}
 
 
 def rows(quick: bool) -> Iterator[Row]:
@@ -60,9 +59,14 @@ def build(lines: str, engine: str) -> Facts:
     from trainworks.supermegaretail.panel.knobs import PanelConfig
     from trainworks.supermegaretail.panel.panel import Panel
 
+    config = PanelConfig(grain="product, week", keep="series(1000)", panel_on=engine)
     with tempfile.TemporaryDirectory() as out:
-        folders = sorted(Path(lines).iterdir())
-        facts, _ = timed(lambda: (build(folders, PanelConfig(panel_on=engine, **KNOBS), Path(out)), _end_java()))
+
+        def work() -> None:
+            build(sorted(Path(lines).iterdir()), config, Path(out))
+            _end_java()
+
+        facts, _ = timed(work)
         panel = Panel.load(Path(out))
         products, weeks = panel.series["product"].to_pylist(), panel.starts[: panel.known].astype(str).tolist()
         java = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
