@@ -114,10 +114,11 @@ def conclude(
     trials = together(asked, answered)
     winner = spaces.apply(model, trials[best(trials, OBJECTIVE)].setting)
     parts, chosen = _compared(winner, backtest, panel, horizon)
-    shared = {"panel": panel, "chosen": chosen}
-    fitted = supermegaretail.fit.task_function(**shared, models=winner.models, **_inputs(winner, horizon))
-    forecaster = supermegaretail.export.task_function(model=fitted, **shared)
-    metrics = supermegaretail.evaluate.task_function(forecaster=forecaster, parts=parts, release="", **shared, **vars(CostConfig()))
+    ships = supermegaretail.winner.task_function(chosen=chosen, models=winner.models)
+    fitted = supermegaretail.fit.task_function(panel=panel, models=ships, **_inputs(winner, horizon))
+    forecaster = supermegaretail.export.task_function(model=fitted, panel=panel)
+    compared = {"forecaster": forecaster, "panel": panel, "parts": parts, "chosen": chosen}
+    metrics = supermegaretail.evaluate.task_function(**compared, release="", **vars(CostConfig()))
 
     panels = PanelConfig(grain, keep, winner.covariates, horizon, panel_on)
     sections = (tables, clean, panels, backtest, winner)
