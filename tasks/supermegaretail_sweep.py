@@ -1,7 +1,8 @@
 """Tuning Supermegaretail: each trial is a backtest, judged at all origins but the newest.
 
 A trial runs the stages of :mod:`tasks.supermegaretail` inside its own task, where they are remembered by content: trials share the
-panel and every model that their setting does not touch, and the pipeline on the winner's file learns nothing again.
+panel and every model that their setting does not touch, and the pipeline on the winner's file learns nothing again, unless ``covariates``
+were varied: its panel then has those of the winner alone.
 """
 
 from functools import partial

@@ -102,15 +102,15 @@ def test_again_nothing_runs_and_one_more_model_costs_itself(home, first):
 @pytest.mark.slow
 def test_a_sweep_ends_with_a_file_whose_pipeline_compares_nothing_anew(home, first):
     """Its trials share the panel of the first run; what won among the older origins is measured at the test."""
-    asked = ("--space", "covariates = promotion@plan | promotion@plan + price@plan", "--trials", "2", "--sampler", "grid")
+    asked = ("--space", "head = negative_binomial | empirical", "--trials", "2", "--sampler", "grid")
     done = home.run("sweep", *SMALL, *asked, file="supermegaretail_sweep")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "panel" not in made(done.stdout + done.stderr)
     (folder,) = (home.folder / "artifacts/stages/sweep").iterdir()
     table = pd.read_csv(folder / "trials.csv")
     winner = yaml.safe_load((folder / "winner.yaml").read_text())
-    assert winner["covariates"] == table["covariates"][table["pinball_loss"].idxmin()]
-    assert "backtest" not in made(home.train("--covariates", winner["covariates"]))
+    assert winner["head"] == table["head"][table["pinball_loss"].idxmin()]
+    assert not made(home.train("--head", winner["head"])) & {"panel", "backtest", "choose", "fit"}
 
 
 @pytest.mark.slow
