@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 import pytest
 
 from tests.supermegaretail import stages
-from tests.supermegaretail.drawn import write_csv
 from trainworks.errors import DataError
 from trainworks.supermegaretail.backtest.parts import COLUMNS as QUANTILES
 from trainworks.supermegaretail.models.heads import pinball
+from trainworks.supermegaretail.simulated import write_csv
 
 COLUMNS = "date: week_start, product: sku, kind: type"
 HEADER = "week_start store sku quantity"

@@ -59,7 +59,8 @@ class FakeAdmin(
         return _put(self.tasks, request, context, task_pb2.TaskCreateResponse())
 
     def CreateWorkflow(self, request, context):  # noqa: N802
-        request.spec.template.CopyFrom(compiler.compiled(request.spec.template))
+        for each in (request.spec.template, *request.spec.sub_workflows):
+            each.CopyFrom(compiler.compiled(each))
         with _refusing(context):
             admin_rules.identifier(request.id)
             admin_rules.workflow(request)
