@@ -103,10 +103,10 @@ def _client(what: str) -> Iterator["MlflowClient | None"]:
         yield None
         return
     try:
-        for chatty in ("alembic", "mlflow"):
-            logging.getLogger(chatty).setLevel(logging.ERROR)
         from mlflow import MlflowClient
 
+        for chatty in ("alembic", "mlflow"):  # after the import, which sets them
+            logging.getLogger(chatty).setLevel(logging.ERROR)
         yield MlflowClient(address, address)
     except ModuleNotFoundError:
         log.warning("mlflow is not installed, it did not %s: pip install 'trainworks[cloud]'", what)
