@@ -28,8 +28,7 @@ Sign = dict[str, Any]
 
 def signs(made: Realised, panel: Panel, recent: int) -> list[Sign]:
     """Every sign, of the newest *recent* periods of *panel*."""
-    found = [*_of_losses(made), *_series(made, panel, recent), *_missing(panel, recent), *_plan(panel, recent)]
-    return found
+    return [*_of_losses(made), *_series(made, panel, recent), *_missing(panel, recent), *_plan(panel, recent)]
 
 
 def _sign(name: str, value: float | None, says: str, warns: bool = False, explains: bool = False) -> Sign:

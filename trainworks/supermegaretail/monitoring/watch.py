@@ -73,10 +73,12 @@ def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
     usual, spread = float(gains.mean()), float(gains.std(ddof=min(1, len(gains) - 1)))
     floor = least(usual, spread, knobs.tolerance)
     judged = [_judged(gain(made.ours, made.baseline, start, costs), bundle.version, floor) for start in made.starts]
-    told = signs(made, whole, recent)
+    other_signs = signs(made, whole, recent)
     retrained = (before or {}).get("retrained")
     periods = _history((before or {}).get("periods", []), judged)
-    verdict, reasons = _judge([each for each in periods if each["release"] == bundle.version], told, knobs, _rests(retrained, whole, knobs))
+    verdict, reasons = _judge(
+        [each for each in periods if each["release"] == bundle.version], other_signs, knobs, _rests(retrained, whole, knobs)
+    )
     here = str(whole.starts[whole.known - 1])
     if verdict == RETRAIN:
         retrained = {"at": here, "release": bundle.version, "outcome": None}
@@ -93,7 +95,7 @@ def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
         "period": whole.period,
         "promised": {"gain": usual, "spread": spread, "floor": floor, "periods": len(gains)},
         "periods": periods,
-        "signs": told,
+        "signs": other_signs,
         "cells": made.cells,
         "others": made.others,
         "retrained": retrained,
@@ -158,7 +160,7 @@ def _history(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any
     return [merged[name] for name in sorted(merged)][-KEPT:]
 
 
-def _judge(periods: Sequence[Mapping[str, Any]], told: Sequence[Sign], knobs: WatchConfig, rests: str) -> tuple[str, dict[str, str]]:
+def _judge(periods: Sequence[Mapping[str, Any]], other_signs: Sequence[Sign], knobs: WatchConfig, rests: str) -> tuple[str, dict[str, str]]:
     """The verdict, and name → the reasons for it in words."""
     bad = 0
     for each in reversed(periods):
@@ -170,10 +172,10 @@ def _judge(periods: Sequence[Mapping[str, Any]], told: Sequence[Sign], knobs: Wa
         gained = periods[-1]["gain"]
         words = f"{100 * abs(gained):.0f} % {'less' if gained >= 0 else 'more'} than the baseline"
         reasons["loss"] = f"it surely lost more than promised in the last {bad} of {len(periods)} periods, at last {words}"
-    reasons |= {sign["sign"]: sign["says"] for sign in told if sign["warns"]}
+    reasons |= {sign["sign"]: sign["says"] for sign in other_signs if sign["warns"]}
     enough = bad >= knobs.patience
     if reasons:
-        reasons |= {sign["sign"]: f"{sign['sign']} have changed ({sign['says']})" for sign in told if sign["explains"]}
+        reasons |= {sign["sign"]: f"{sign['sign']} have changed ({sign['says']})" for sign in other_signs if sign["explains"]}
     if enough and rests:
         reasons["retrained"] = rests
     return RETRAIN if enough and not rests else WARN if reasons else OK, reasons
