@@ -78,8 +78,10 @@ def export(backbone: str, weights: str, out: str) -> Facts:
     (checkpoint := Path(out) / "checkpoint").mkdir()
     towers.save(load(backbone, weights, 224, seed=1), checkpoint)
     manifest.write(checkpoint)
+    (graphs := Path(out) / "graphs").mkdir()
+    export.trace(checkpoint, graphs)
     (encoders := Path(out) / "encoders").mkdir()
-    export.export(checkpoint, "{title}. {description} {tags}", "shortest(224) > center_crop(224)", encoders)
+    export.export(checkpoint, graphs, "{title}. {description} {tags}", "shortest(224) > center_crop(224)", encoders)
     manifest.write(encoders)
     return {}
 

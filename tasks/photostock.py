@@ -152,11 +152,20 @@ def _finetune(
 
 
 @stage("photostock.delivery.export", MEDIUM)
-def export(checkpoint: Artifact, prompt: str, image: str, out: Path) -> Artifact:
+def trace(start: Artifact, out: Path) -> Artifact:
+    """The graphs of both encoders, without weights: those of every checkpoint that starts here."""
+    from trainworks.photostock.delivery.export import trace
+
+    trace(path(start), out)
+    return FlyteDirectory(str(out))
+
+
+@stage("photostock.delivery.export", MEDIUM)
+def export(checkpoint: Artifact, graphs: Artifact, prompt: str, image: str, out: Path) -> Artifact:
     """Both encoders as ONNX, proved equal to torch."""
     from trainworks.photostock.delivery.export import export
 
-    export(path(checkpoint), prompt, image, out)
+    export(path(checkpoint), path(graphs), prompt, image, out)
     return FlyteDirectory(str(out))
 
 

@@ -97,9 +97,8 @@ def conclude(
     trials = together(asked, answered)
     winner = spaces.apply(train, trials[best(trials, OBJECTIVE)].setting)
     start, checkpoint = _trained(winner, dataset, shards)
-    encoders, baseline = (
-        photostock.export.task_function(checkpoint=c, prompt=data.prompt, image=winner.image) for c in (checkpoint, start)
-    )
+    export = {"graphs": photostock.trace.task_function(start=start), "prompt": data.prompt, "image": winner.image}
+    encoders, baseline = (photostock.export.task_function(checkpoint=towers, **export) for towers in (checkpoint, start))
     metrics = photostock.evaluate.task_function(encoders=encoders, baseline=baseline, dataset=dataset, shards=shards, release="")
 
     usual = facts.defaults(data, winner)

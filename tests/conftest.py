@@ -18,7 +18,7 @@ from trainworks.storage import manifest
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
-# gRPC's fork handlers, of which a client of Admin that another test left is enough, make children of fork (Spark's gateway) fail now and then.
+# A client of Admin that another test left is enough for gRPC's fork handlers to make a child of fork (Spark's gateway) fail now and then.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 # As who registers has it: without, launch plans whose data no cluster finds are left out.

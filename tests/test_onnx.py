@@ -79,6 +79,28 @@ def test_a_graph_that_reads_what_is_cut_off_is_a_parity_error(tmp_path):
         onnx.check_parity(tmp_path / "mean.onnx", inputs, expected, absolute=1e-5, lengths=np.array([2, 3]))
 
 
+def test_one_graph_serves_all_weights_of_an_architecture(tmp_path):
+    """Parameters and buffers are those of the model that fills it; the graph itself is small, and holds none."""
+
+    class Scaled(torch.nn.Module):
+        def __init__(self, scale):
+            super().__init__()
+            self.linear = torch.nn.Linear(64, 64)
+            self.norm = torch.nn.BatchNorm1d(64)
+            self.register_buffer("scale", torch.tensor([scale]), persistent=False)
+
+        def forward(self, values):
+            return self.norm(self.linear(values)) * self.scale
+
+    values = torch.randn(5, 64, generator=torch.Generator().manual_seed(1))
+    onnx.trace(Scaled(1.0), {"values": values[:2]}, ["scaled"], tmp_path / "scaled.graph")
+    assert (tmp_path / "scaled.graph").stat().st_size < 64 * 64
+    for scale in (2.0, 3.0):
+        model = Scaled(scale).eval()
+        onnx.fill(tmp_path / "scaled.graph", model, tmp_path / "scaled.onnx")
+        onnx.check_parity(tmp_path / "scaled.onnx", {"values": values.numpy()}, {"scaled": model(values).detach().numpy()}, absolute=1e-5)
+
+
 def test_a_graph_that_kills_the_runtime_is_a_parity_error(tmp_path):
     """The child process dies, the pipeline does not; the error is the runtime's own, whole."""
     (tmp_path / "broken.onnx").write_bytes(b"not a graph")

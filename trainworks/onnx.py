@@ -5,7 +5,8 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +16,29 @@ from trainworks.errors import ParityError, last_words
 OPSET = 18
 LARGEST_BATCH = 4096
 PARITY_BATCHES = (1, 2, 3, 8)
+WEIGHTS = "weights"
+"""The file that a graph without weights says they are in; there is none."""
 
 
 def export(model, inputs: Mapping, outputs: Sequence[str], path: Path, longest: int | None = None) -> None:
-    """Write the torch module *model*, with its *outputs* named in order, to *path*. Its batch is dynamic.
+    """Write the torch module *model* with its weights to *path*; the arguments are those of :func:`trace`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        trace(model, inputs, outputs, Path(temporary) / "graph", longest)
+        fill(Path(temporary) / "graph", model, path)
+
+
+def trace(model, inputs: Mapping, outputs: Sequence[str], path: Path, longest: int | None = None) -> None:
+    """Write the graph of the torch module *model*, with its *outputs* named in order and without weights, to *path*. Its batch is dynamic.
 
     *inputs* are a tensor for each argument of *model*, by the name that it gets. All have a batch of two: one row would be burnt
     in as a constant. If *longest* is given, their second axis, equal in all and shorter than *longest*, may have any length up to that.
+    Tracing takes far longer than :func:`fill`, and is the same for all weights.
     """
+    import onnx_ir
     import torch
 
     model.eval()
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # its constant folding warns of what it leaves unfolded
-    with warnings.catch_warnings(), torch.no_grad():  # tracing what gradients would need takes a quarter longer
-        warnings.simplefilter("ignore")  # the exporter deprecates its own parts
+    with _quiet(), torch.no_grad():  # tracing what gradients would need takes a quarter longer
         dynamic = {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)}
         if longest:
             dynamic[1] = torch.export.Dim("length", min=2, max=longest)
@@ -40,12 +50,49 @@ def export(model, inputs: Mapping, outputs: Sequence[str], path: Path, longest: 
             opset_version=OPSET,
             input_names=list(inputs),
             output_names=list(outputs),
+            optimize=False,  # it would mix the weights
             verbose=False,
         )
     assert program is not None, "the dynamo exporter returns a program"
-    for node in program.model.graph:
+    weights = _weights(model)
+    for name, value in program.model.graph.initializers.items():
+        if name in weights:
+            held, shape = value.const_value, value.shape
+            assert held is not None and shape is not None, "an initializer has both"
+            value.const_value = onnx_ir.ExternalTensor(WEIGHTS, 0, held.nbytes, held.dtype, shape=shape, name=name)
+    for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # the exporter's stack traces, with the paths of this machine: another folder would be another file
+    onnx_ir.save(program.model, path)
+
+
+def fill(graph: Path, model, path: Path) -> None:
+    """Write the *graph* that :func:`trace` made of a torch module with the weights of *model*, one of the same architecture, to *path*."""
+    import onnx_ir
+    import torch
+
+    model.eval()
+    whole, weights = onnx_ir.load(graph), _weights(model)
+    for name, value in whole.graph.initializers.items():
+        if isinstance(value.const_value, onnx_ir.ExternalTensor):
+            value.const_value = onnx_ir.tensor(weights[name].detach().numpy(), name=name)
+    program = torch.onnx.ONNXProgram(whole, None)
+    with _quiet():
+        program.optimize()
     program.save(str(path), external_data=False)
+
+
+def _weights(model) -> dict:
+    """Parameters and buffers by name, also those that no checkpoint holds."""
+    return {**dict(model.named_parameters(remove_duplicate=False)), **dict(model.named_buffers(remove_duplicate=False))}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of its own parts: deprecations, and constants that it leaves unfolded."""
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def quantise(path: Path, to: Path) -> None:

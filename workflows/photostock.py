@@ -62,7 +62,8 @@ def photostock(
         .else_()
         .then(tasks.finetune(**pairs, **train).with_overrides(node_name="on-gpu"))
     ).with_overrides(node_name="finetune")
-    export = {"prompt": data["prompt"], "image": train["image"]}
+    graphs = tasks.trace(start=start).with_overrides(node_name="trace")
+    export = {"graphs": graphs, "prompt": data["prompt"], "image": train["image"]}
     encoders = tasks.export(checkpoint=checkpoint, **export).with_overrides(node_name="export")
     baseline = tasks.export(checkpoint=start, **export).with_overrides(node_name="export-untouched")
     last = tasks.last_release(encoders=encoders, release_to=release_to).with_overrides(node_name="last-release")

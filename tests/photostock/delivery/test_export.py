@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from trainworks import onnx
 from trainworks.errors import ParityError
-from trainworks.photostock.delivery.export import export
+from trainworks.photostock.delivery.export import export, trace
 from trainworks.photostock.evaluation import evaluate
 from trainworks.photostock.model import towers
 from trainworks.photostock.model.untouched import load
@@ -37,8 +37,9 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def encoders(checkpoint, tmp_path_factory):
     """Their encoders, with a manifest as the stage writes it."""
-    folder = tmp_path_factory.mktemp("encoders")
-    export(checkpoint, PROMPT, IMAGE, folder)
+    graphs, folder = tmp_path_factory.mktemp("graphs"), tmp_path_factory.mktemp("encoders")
+    trace(checkpoint, graphs)
+    export(checkpoint, graphs, PROMPT, IMAGE, folder)
     manifest.write(folder)
     return folder
 

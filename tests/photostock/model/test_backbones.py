@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from trainworks.photostock.catalogue import catalogue
-from trainworks.photostock.delivery.export import export
+from trainworks.photostock.delivery.export import export, trace
 from trainworks.photostock.model import towers
 from trainworks.photostock.model.trim import encode_text
 from trainworks.photostock.model.untouched import load
@@ -122,18 +122,20 @@ def test_all_of_the_offline_towers_learns():
 @pytest.mark.parametrize(("backbone", "size"), FAMILIES.items())
 def test_a_family_learns_a_step_and_ships(backbone, size, short, tmp_path):
     """Built at another size, trained, saved, exported within 1e-5 of torch at four batch sizes, and served the same."""
-    checkpoint, encoders = tmp_path / "checkpoint", tmp_path / "encoders"
-    checkpoint.mkdir()
-    encoders.mkdir()
+    start, graphs, checkpoint, encoders = (tmp_path / name for name in ("start", "graphs", "checkpoint", "encoders"))
+    for folder in (start, graphs, checkpoint, encoders):
+        folder.mkdir()
     image = f"squash({size})"
     pictures = [open_rgb(SAMPLE.root / record["image"]) for record in RECORDS]
     pixels = prepared(image)
 
     model = load(short(backbone), "random", size, seed=1)
+    towers.save(model, start)
     assert learn_a_step(model, pixels) in ([], ["logit_bias"])  # SigLIP's, for which clip has no use
     towers.save(model, checkpoint)
 
-    export(checkpoint, "{title}. {tags}", image, encoders)
+    trace(start, graphs)
+    export(checkpoint, graphs, "{title}. {tags}", image, encoders)
     for parity in json.loads((encoders / "parity.json").read_text()).values():
         assert parity["max_abs"] <= 1e-5
         assert parity["batches"] == [1, 2, 3, 8]
