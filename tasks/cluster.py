@@ -26,7 +26,7 @@ from tasks.deployment import DATA, LARGE, accelerated, artifact_root
 from tasks.experiments import EXPERIMENTS
 from tasks.stage import step
 from trainworks.errors import ClusterError
-from trainworks.storage import s3
+from trainworks.storage import places, s3
 
 EVERY = 3.0
 """Seconds between two looks at an execution."""
@@ -310,7 +310,7 @@ def _said(error: BaseException) -> str:
 
 def _upload(chosen: argparse.Namespace) -> int:
     """Files that are there with their size are not sent again."""
-    place = os.environ.get("TRAINWORKS_DATA", "")
+    place = places.of_environment("TRAINWORKS_DATA")
     if not s3.is_uri(place):
         raise ClusterError(f"TRAINWORKS_DATA = {place!r}: expected {s3.SCHEME}bucket/prefix")
     folder = ROOT / DATA

@@ -22,7 +22,7 @@ from flytekit import Email, PodTemplate, Resources, WorkflowExecutionPhase
 from flytekit.extras import accelerators
 from flytekit.extras.accelerators import GPUAccelerator
 
-from trainworks.storage import s3, store
+from trainworks.storage import places, s3, store
 
 CPU = "{{.image.cpu.fqn}}:{{.image.cpu.version}}"
 GPU = "{{.image.gpu.fqn}}:{{.image.gpu.version}}"
@@ -162,13 +162,13 @@ def data(folder: str) -> str:
         LookupError: it finds it nowhere.
         ValueError: ``TRAINWORKS_DATA`` is no place on S3.
     """
-    place = os.environ.get("TRAINWORKS_DATA", "")
+    place = places.of_environment("TRAINWORKS_DATA")
     if place and not s3.is_uri(place):
         raise ValueError(f"TRAINWORKS_DATA = {place!r}: expected {s3.SCHEME}bucket/prefix")
     parts = PurePosixPath(folder).parts
     if not place or parts[0] != DATA:
         raise LookupError(folder)
-    return "/".join([place.rstrip("/"), *parts[1:]])
+    return "/".join([place, *parts[1:]])
 
 
 def use_credentials_of_flyte() -> None:

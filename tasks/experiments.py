@@ -11,7 +11,7 @@ from flytekit.core.interface import Interface
 from flytekit.core.workflow import WorkflowBase
 
 from tasks.deployment import DATA, data
-from trainworks.storage import s3
+from trainworks.storage import places, s3
 
 SAMPLE = "sample"
 """The source that every pipeline has within."""
@@ -43,7 +43,7 @@ def plan(workflow: WorkflowBase, name: str, fixed: tuple[str, ...] = (), **more:
     and `name_left_out` names it.
     """
     defaults = inputs(workflow, name.replace(".", "/"))
-    source = defaults["source"]
+    source = places.parse("source", defaults["source"])
     if source != SAMPLE and not s3.is_uri(source):
         try:
             defaults["source"] = data(source)

@@ -29,7 +29,7 @@ from tasks.cache import CodeOf
 from tasks.deployment import CPU, SMALL, StagePod, registered_with, use_credentials_of_flyte
 from tasks.knobs import build, flat
 from trainworks.config import Section
-from trainworks.storage import manifest, s3, store
+from trainworks.storage import manifest, places, s3, store
 
 os.environ.setdefault("FLYTE_LOCAL_CACHE_ENABLED", "false")
 
@@ -58,11 +58,13 @@ def paths(folders: list[FlyteDirectory], whole: bool = True) -> list[Path]:
 
 
 def lasting(name: str, place: str) -> str:
-    """*place*, as it outlives a pod: on a cluster, a folder below ``artifacts`` is the one of that name in the artifact root on S3.
+    """*place* in its one spelling, as it outlives a pod: on a cluster, a folder below ``artifacts`` is the one of that name in the
+    artifact root on S3.
 
     Raises:
-        ValueError: a folder of the pod; with the input's *name*, and what to give instead.
+        ValueError: it names no place, or a folder of the pod; with the input's *name*, and what to give instead.
     """
+    place = places.parse(name, place)
     if not on_cluster() or s3.is_uri(place):
         return place
     place_on_s3 = store.address(Path(place).absolute())

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from trainworks.__main__ import main
+from trainworks.__main__ import UNFORESEEN, main
+from trainworks.release import stored
 
 
 def test_a_pipelines_commands_stand_below_its_name(capsys):
@@ -36,3 +37,17 @@ def test_the_list_of_commands_needs_no_package():
     code = f"import sys\nfor name in {heavy}: sys.modules[name] = None\nfrom trainworks.__main__ import main\nmain(['--help'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), MemoryError(), BaseException("panic")])
+@pytest.mark.parametrize("room", ["photostock", "supermegaretail"])
+def test_an_unforeseen_error_has_a_status_of_its_own(monkeypatch, capsys, room, error):
+    """To a job that retrains at 1 and complains of its input at 2, a defect means neither."""
+
+    def broken(uri):
+        raise error
+
+    monkeypatch.setattr(stored, "locate", broken)
+    assert main([room, "drift", "bundle", "sample"]) == UNFORESEEN == 3
+    said = capsys.readouterr().err
+    assert "Traceback" in said and "please report it" in said

@@ -3,6 +3,7 @@
 import argparse
 import pkgutil
 import sys
+import traceback
 from collections.abc import Collection, Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,12 +13,26 @@ import trainworks
 from trainworks.errors import TrainworksError
 from trainworks.release import commands as release_commands
 
+UNFORESEEN = 3
+"""Exit status of a fault of this program: no command means anything else by it."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status; an error a person can mend is one line on the terminal.
 
-    The status of such an error is 1, or a command's own, where 1 means something else.
+    The status of such an error is 1, or a command's own, where 1 means something else; that of any other error is UNFORESEEN.
     """
+    try:
+        return _run(arguments)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:  # what a library in Rust panics with is no Exception
+        traceback.print_exc()
+        print("error: this should not have happened; please report it, with the lines above", file=sys.stderr)
+        return UNFORESEEN
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainworks", description=__doc__)
     parser.set_defaults(error_status=1)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -134,11 +137,75 @@ def test_a_broken_picture_is_named(encoders, tmp_path):
         encoders.images([picture("red"), tmp_path / "b.jpg"])
 
 
-def test_one_input_is_not_a_list_of_inputs(encoders):
-    """A text would otherwise be searched letter by letter."""
-    for call in (lambda: encoders.texts("red"), lambda: encoders.images("a.png"), lambda: encoders.records({"title": "red"})):
-        with pytest.raises(TypeError, match="expected a list of"):
-            call()
+WORDS = ["green circle blue", "red", "blue"]
+
+
+@pytest.mark.parametrize(
+    "container",
+    [tuple, np.array, pd.Index, iter, partial(pd.Series, index=[2, 0, 1]), lambda words: (word for word in words), dict.fromkeys],
+    ids=["tuple", "array", "index", "iterator", "series", "generator", "dict"],
+)
+def test_what_has_an_order_is_embedded_in_it(encoders, container):
+    """A container is what iterating it gives, whatever its labels say, or is refused."""
+    given = container(WORDS)
+    if isinstance(given, dict):
+        with pytest.raises(TypeError, match="expected a list of texts, got dict"):
+            encoders.texts(given)
+    else:
+        assert np.array_equal(encoders.texts(given), encoders.texts(WORDS))
+
+
+def test_what_has_no_order_or_more_than_one_dimension_is_refused(encoders):
+    """A text would be searched letter by letter, a data frame by its columns."""
+    frame = pd.DataFrame([{"title": "red"}])
+    for one in (
+        "red",
+        b"red",
+        {"red"},
+        {"title": "red"},
+        {"red": 1}.keys(),
+        frame,
+        np.array([["red"]]),
+        np.array("red"),
+        None,
+        3,
+        picture("red"),
+    ):
+        for call in (encoders.texts, encoders.images, encoders.records):
+            with pytest.raises(TypeError, match="expected a list of"):
+                call(one)
+
+
+def test_every_item_is_checked(encoders):
+    """By its number; a null of a data frame is no text, an array no picture."""
+    for call, item in ((encoders.texts, None), (encoders.texts, b"red"), (encoders.texts, float("nan")), (encoders.texts, ["red"])):
+        with pytest.raises(TypeError, match=r"expected texts, got \w+ as number 1"):
+            call(["red", item])
+    with pytest.raises(TypeError, match=r"expected pictures .*, got ndarray as number 1"):
+        encoders.images([picture("red"), np.zeros((30, 30, 3))])
+    with pytest.raises(TypeError, match=r"expected records .*, got Series as number 0"):
+        encoders.records([pd.Series({"title": "red"})])
+
+
+@pytest.mark.parametrize("tags", ["green;blue", "['green', 'blue']", '["green", "blue"]', np.array(["green", "blue"]), ("green", "blue")])
+def test_records_read_tags_as_a_catalogue_does(encoders, tags):
+    """A list that a program wrote as text is a list; what is no text is refused, and not embedded as Python shows it."""
+    assert np.array_equal(
+        encoders.records([{"title": "red", "tags": tags}]), encoders.records([{"title": "red", "tags": ["green", "blue"]}])
+    )
+    for wrong in ({"title": ["red"]}, {"title": True}, {"description": "{'en': 'red'}"}, {"tags": {"red": 1}}):
+        with pytest.raises(DataError, match="record 1: "):
+            encoders.records([{}, wrong])
+
+
+def test_a_query_may_be_anything_that_is_text(encoders):
+    """What shows nothing is the empty text; halves of characters are no error; megabytes take no longer than a page."""
+    nothing = encoders.texts(["", "\u200b", "\ufeff \u2800", "\u3164"])
+    assert (nothing == nothing[0]).all()
+    assert np.isfinite(encoders.texts(["red \ud83d", "red\0"])).all()
+    started = time.perf_counter()
+    assert np.array_equal(encoders.texts(["red circle " * 500_000]), encoders.texts(["red circle " * 50]))
+    assert time.perf_counter() - started < 1
 
 
 @pytest.mark.parametrize("name", ["image_encoder.onnx", "image_encoder.int8.onnx", "tokenizer.json", "inference.json"])
@@ -265,7 +332,7 @@ def test_a_damaged_bucket_is_refused(bucket, bundle, tmp_path):
         Encoders.load("s3://photos/moved")
     with pytest.raises(IntegrityError, match="s3://photos/mistyped: neither a bundle"):
         Encoders.load("s3://photos/mistyped")
-    with pytest.raises(ValueError, match="expected s3://bucket/prefix"):
+    with pytest.raises(ValueError, match="s3://bucket/prefix; it names no bucket"):
         Encoders.load("s3://")
 
 

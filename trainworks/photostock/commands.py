@@ -1,16 +1,15 @@
 """PhotoStock: does new data look like what a bundle was made from?"""
 
 import argparse
-from pathlib import Path
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add ``drift`` to the room's *commands*."""
-    words = "compare a catalogue with what a bundle was trained and measured on; exit status 0 alike, 1 drifted, 2 bad input"
+    words = "compare a catalogue with what a bundle was trained and measured on; exit status 0 alike, 1 drifted, 2 bad input, 3 a defect"
     parser = commands.add_parser("drift", help=words, description=words)
     parser.add_argument("bundle", metavar="BUNDLE", help="a bundle, or a release (its current version): a folder or s3://…")
     parser.add_argument("catalogue", metavar="CATALOGUE", help="as for --source: sample, a folder, a catalogue file, or s3://…")
-    parser.add_argument("--queries", type=Path, metavar="FILE", help="what people searched: text, CSV or JSONL, one query a line")
+    parser.add_argument("--queries", metavar="FILE", help="what people searched: text, CSV, JSON Lines or a JSON list, here or on s3://…")
     parser.set_defaults(command=_drift, error_status=2)
 
 

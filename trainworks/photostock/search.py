@@ -5,20 +5,23 @@
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import onnxruntime
+from PIL import Image
 
 from trainworks.errors import DataError, IntegrityError
 from trainworks.photostock.facts import PIPELINE
+from trainworks.photostock.preprocessing import values
 from trainworks.photostock.preprocessing.pixels import ImageSource, Preprocessing, normalise, open_rgb
 from trainworks.photostock.preprocessing.text import Prompt
 from trainworks.photostock.preprocessing.tokens import Tokenizer
+from trainworks.photostock.preprocessing.values import visible
 from trainworks.release import stored
+from trainworks.sessions import Session
 
 SCHEMA = 1
 """Version of ``inference.json`` that this code reads."""
@@ -36,8 +39,8 @@ TEXTS = 8
 class Encoders:
     """The image and the text encoder of one bundle; both give float32 ``(n, dim)`` with rows of length 1.
 
-    Safe to share between threads. An answer depends on its input only, but for the last bits of a float:
-    onnxruntime sums in another order in another batch (6e-8 measured). An int8 encoder would scale its whole
+    Safe to share between threads, and to load before a server forks its workers. An answer depends on its input only, but for the
+    last bits of a float: onnxruntime sums in another order in another batch (6e-8 measured). An int8 encoder would scale its whole
     batch by the largest activation in it (0.03 measured), so it is given one input at a time.
     """
 
@@ -81,28 +84,42 @@ class Encoders:
         if self._tokenizer.context_length != length:
             raise IntegrityError(f"{folder}: tokenizer.json gives {self._tokenizer.context_length} tokens, inference.json says {length}")
 
-    def images(self, pictures: Sequence[ImageSource]) -> np.ndarray:
-        """Pictures (PIL, paths or encoded bytes; any mode, size and EXIF rotation) → float32 ``(n, dim)``.
+    def images(self, pictures: Iterable[ImageSource]) -> np.ndarray:
+        """Pictures (PIL, paths or encoded bytes; any mode, size and EXIF rotation) → float32 ``(n, dim)``, in their order.
 
         Raises:
             DataError: one of them cannot be read; the message says which and why.
+            TypeError: not a list of pictures, or anything else of one dimension and an order, such as a pandas Series.
         """
-        _require_list(pictures)
-        return self._embed(self._image_encoder, pictures, self._pixels)
+        listed = _listed(pictures, "pictures (PIL, paths or bytes)", Image.Image, str, Path, bytes)
+        return self._embed(self._image_encoder, listed, self._pixels)
 
-    def texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Texts as a user types them → float32 ``(n, dim)``; an empty text is a text."""
-        _require_list(texts)
+    def texts(self, texts: Iterable[str]) -> np.ndarray:
+        """Texts as a user types them → float32 ``(n, dim)``, in their order; an empty text is a text, and what shows nothing is empty.
+
+        Raises:
+            TypeError: not a list of texts, or anything else of one dimension and an order, such as a pandas Series.
+        """
+        texts = [visible(text) for text in _listed(texts, "texts", str)]
         order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
         result = np.empty((len(texts), self.dim), np.float32)
         result[order] = self._embed(self._text_encoder, [texts[number] for number in order], self._ids)
         return result
 
-    def records(self, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Records with any of ``title``, ``description`` and ``tags``, by the bundle's prompt → float32 ``(n, dim)``."""
-        if isinstance(records, Mapping):
-            raise TypeError("expected a list of records, got one record")
-        return self.texts([self._prompt.render(record) for record in records])
+    def records(self, records: Iterable[Mapping[str, Any]]) -> np.ndarray:
+        """Records with any of ``title``, ``description`` and ``tags``, by the bundle's prompt → float32 ``(n, dim)``, in their order.
+
+        Raises:
+            DataError: a field is neither text nor a number, tags no list of such; the message says of which.
+            TypeError: not a list of mappings, or anything else of one dimension and an order.
+        """
+        captions = []
+        for number, record in enumerate(_listed(records, "records (mappings; of a data frame, to_dict('records'))", Mapping)):
+            try:
+                captions.append(self._prompt.render(values.record(record)))
+            except ValueError as error:
+                raise DataError(f"record {number}: {error}") from error
+        return self.texts(captions)
 
     def _embed(self, encoder: "_Encoder", inputs: Sequence[Any], prepare: Callable[[Sequence[Any]], np.ndarray]) -> np.ndarray:
         result = np.empty((len(inputs), self.dim), np.float32)
@@ -122,9 +139,16 @@ class Encoders:
         return self._tokenizer(texts, trimmed=self._trims)
 
 
-def _require_list(inputs: Sequence[Any]) -> None:
-    if isinstance(inputs, str | bytes | Path):
-        raise TypeError(f"expected a list of inputs, got one {type(inputs).__name__}")
+def _listed(inputs: Iterable[Any], what: str, *kinds: type) -> list[Any]:
+    """*inputs* as a list of *what*, each of one of *kinds*: their order is that of the embeddings."""
+    one = isinstance(inputs, str | bytes | bytearray | Path | Image.Image) or not isinstance(inputs, Iterable)
+    if one or isinstance(inputs, Mapping | Set) or getattr(inputs, "ndim", 1) != 1:
+        raise TypeError(f"expected a list of {what}, got {type(inputs).__name__}")
+    listed = list(inputs)
+    for number, each in enumerate(listed):
+        if not isinstance(each, kinds):
+            raise TypeError(f"expected {what}, got {type(each).__name__} as number {number}")
+    return listed
 
 
 class _Encoder:
@@ -132,23 +156,21 @@ class _Encoder:
 
     def __init__(self, folder: Path, name: str, batch: int, files: Mapping[str, Any], int8: bool):
         quantised = int8 and f"{name}.int8.onnx" in files
-        self.path = folder / f"{name}{'.int8' if quantised else ''}.onnx"
         self.batch = 1 if quantised else batch
-        options = onnxruntime.SessionOptions()
-        # Threads that wait would spin: a quarter of the CPU time on two cores, and more where a container may use fewer cores than it sees.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0]
-        self.takes = self._input.shape[1:]
+        self._session = Session(folder / f"{name}{'.int8' if quantised else ''}.onnx")
+        self._input, shape = self._session.inputs[0]
+        self.takes = shape[1:]
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {self._input.name: batch})[0]
+        return self._session.run({self._input: batch})[0]
 
     def require(self, shape: list[Any], dim: int) -> None:
         """Refuse a graph that does not take and give what ``inference.json`` says."""
-        gives = self._session.get_outputs()[0].shape[1:]
+        gives = self._session.outputs[0][1][1:]
         if self.takes != shape or gives != [dim]:
-            raise IntegrityError(f"{self.path}: takes {self.takes} and gives {gives} per input, inference.json says {shape} and {[dim]}")
+            raise IntegrityError(
+                f"{self._session.path}: takes {self.takes} and gives {gives} per input, inference.json says {shape} and {[dim]}"
+            )
 
 
 def _inference(folder: Path, files: Mapping[str, Any]) -> Mapping[str, Any]:

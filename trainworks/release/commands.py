@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from trainworks.errors import IntegrityError, ReleaseError
 from trainworks.release import gates, releases, stored
+from trainworks.storage import places
 
 HEAD = ("version", "made (UTC)", "", "gates", "objective", "seed", "commit")
 
@@ -30,7 +31,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _list(chosen: argparse.Namespace) -> None:
     from trainworks.report import terminal
 
-    to = chosen.target.rstrip("/")
+    to = places.parse("TARGET", chosen.target)
     versions = releases.versions(to)
     if not versions:
         raise ReleaseError(f"{to}: holds no version; expected a folder that release_to named")
@@ -59,7 +60,7 @@ def _row(to: str, version: str, pointer: releases.Pointer | None) -> list[object
 
 
 def _promote(chosen: argparse.Namespace) -> None:
-    pointer = releases.promote(chosen.target.rstrip("/"), chosen.version)
+    pointer = releases.promote(chosen.target, chosen.version)
     print(f"{pointer.version} is current" + (f"; before it was {pointer.previous}" if pointer.previous else ""))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from trainworks.release import stored
 from trainworks.release.releases import VERSIONS, current
-from trainworks.storage import manifest
+from trainworks.storage import manifest, places
 
 
 def predecessor(release_to: str, model: Path, files: Collection[str]) -> str:
@@ -30,4 +30,4 @@ def predecessor(release_to: str, model: Path, files: Collection[str]) -> str:
         return released.uri
     metrics = released.json("metrics.json") or {}
     before = metrics.get("release", {}).get("version")
-    return f"{release_to.rstrip('/')}/{VERSIONS}/{before}" if before else ""
+    return f"{places.parse('release_to', release_to)}/{VERSIONS}/{before}" if before else ""

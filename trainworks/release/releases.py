@@ -16,7 +16,7 @@ from trainworks import grammar
 from trainworks.errors import IntegrityError, ReleaseConflict, ReleaseError
 from trainworks.release import gates, registry
 from trainworks.release.places import POINTER, VERSIONS, Bucket, Folder, Pointer, place
-from trainworks.storage import credentials, manifest, s3
+from trainworks.storage import manifest, places, s3
 
 __all__ = ["POINTER", "VERSIONS", "Pointer", "Released", "check_target", "current", "promote", "release", "rollback", "versions"]
 
@@ -44,7 +44,7 @@ def release(bundle: Path, to: str) -> Released:
         ReleaseConflict: somebody else moved the pointer since this release began.
         ReleaseError, StorageError, ValueError: *to* cannot hold releases; see `check_target`.
     """
-    check_target(to)
+    to = check_target(to)
     there = place(to)
     expected, tag = there.read()
     facts = manifest.verify(bundle)
@@ -67,7 +67,7 @@ def release(bundle: Path, to: str) -> Released:
 
 def versions(to: str) -> list[str]:
     """The versions at *to*, released ones and candidates, the oldest first; a draft is none."""
-    return sorted(place(to).versions())
+    return sorted(place(places.parse("release_to", to)).versions())
 
 
 def promote(to: str, version: str) -> Pointer:
@@ -80,7 +80,7 @@ def promote(to: str, version: str) -> Pointer:
         IntegrityError: it is not whole, or not what its name says.
         ReleaseConflict, StorageError, ValueError: as for `release`.
     """
-    check_target(to)
+    to = check_target(to)
     there = place(to)
     expected, tag = there.read()
     return _point(to, there, expected, tag, version, expected.version if expected else None)
@@ -96,7 +96,7 @@ def rollback(to: str) -> Pointer:
         ReleaseError: nothing is current, or the pointer knows of no version before.
         IntegrityError, ReleaseConflict, StorageError, ValueError: as for `promote`.
     """
-    check_target(to)
+    to = check_target(to)
     there = place(to)
     expected, tag = there.read()
     if expected is None:
@@ -109,8 +109,8 @@ def rollback(to: str) -> Pointer:
     return _point(to, there, expected, tag, expected.previous, None)
 
 
-def check_target(to: str) -> None:
-    """Refuse a place that cannot hold releases, before anything is made that would go there.
+def check_target(to: str) -> str:
+    """The place *to* in its one spelling, or refused if it cannot hold releases, before anything is made that would go there.
 
     On S3, scratch objects are put and deleted to see what the credentials and the store allow.
 
@@ -119,9 +119,7 @@ def check_target(to: str) -> None:
         StorageError: the bucket cannot be reached, written or read; says what to do.
         ReleaseError: the store would let two releases at once overwrite each other.
     """
-    credentials.refuse("release_to", to)
-    if not to or ("://" in to and not s3.is_uri(to)):
-        raise ValueError(f"release_to = {to!r}: expected a local folder or {s3.SCHEME}bucket/prefix")
+    to = places.parse("release_to", to)
     if s3.is_uri(to):
         if not s3.honours_conditions(to):
             raise ReleaseError(
@@ -130,6 +128,7 @@ def check_target(to: str) -> None:
             )
     elif Path(to).exists() and not Path(to).is_dir():
         raise ValueError(f"release_to = {to!r}: is there and is not a folder")
+    return to
 
 
 def current(to: str | Path) -> Pointer | None:
@@ -138,7 +137,7 @@ def current(to: str | Path) -> Pointer | None:
     Raises:
         IntegrityError: the pointer does not parse.
     """
-    return place(str(to)).read()[0]
+    return place(places.parse("release_to", to)).read()[0]
 
 
 def _point(to: str, there: Folder | Bucket, expected: Pointer | None, tag: str | None, version: str, previous: str | None) -> Pointer:

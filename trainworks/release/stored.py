@@ -14,7 +14,7 @@ from typing import Any
 
 from trainworks.errors import IntegrityError
 from trainworks.release.places import POINTER, VERSIONS, Pointer, place
-from trainworks.storage import manifest, s3
+from trainworks.storage import manifest, places, s3
 
 _AGAIN = "fetch the bundle again, or point the release at a version that is whole"
 
@@ -85,8 +85,9 @@ def locate(uri: str) -> StoredBundle:
 
     Raises:
         IntegrityError: neither lies there, the manifest is damaged, or it is not the one that the release's pointer names.
+        ValueError: *uri* names no place.
     """
-    uri = _without_slash(uri)
+    uri = places.parse("bundle", uri)
     if (content := _read(uri, POINTER)) is None:
         return _bundle(uri, _read(uri, manifest.NAME))
     pointer = Pointer.parse(content, f"{uri}/{POINTER}")
@@ -103,14 +104,14 @@ def versions(uri: str) -> list[StoredBundle]:
     Raises:
         IntegrityError: as for `locate`.
     """
-    uri = _without_slash(uri)
+    uri = places.parse("bundle", uri)
     text = _read(uri, manifest.NAME)
     if text is None:
         parent, _, last = uri.rpartition("/")
         release = (parent or ".") if last == VERSIONS else uri
-        places = [f"{release}/{VERSIONS}/{name}" for name in sorted(place(release).versions())]
-        if places:
-            return [_bundle(version, _read(version, manifest.NAME)) for version in places]
+        all_versions = [f"{release}/{VERSIONS}/{name}" for name in sorted(place(release).versions())]
+        if all_versions:
+            return [_bundle(version, _read(version, manifest.NAME)) for version in all_versions]
     return [_bundle(uri, text)]
 
 
@@ -122,10 +123,6 @@ def _bundle(uri: str, text: bytes | None) -> StoredBundle:
         return StoredBundle(uri, manifest.parse(text))
     except ValueError as error:
         raise IntegrityError(f"{uri}: {manifest.NAME} is damaged ({error}); {_AGAIN}") from error
-
-
-def _without_slash(uri: str) -> str:
-    return uri if uri.endswith("://") else uri.rstrip("/") or uri
 
 
 def _read(uri: str, name: str) -> bytes | None:

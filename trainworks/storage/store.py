@@ -6,7 +6,6 @@ If the artifact root is on S3, what lies there decides, and every machine keeps 
 
 import json
 import logging
-import os
 import shutil
 import tempfile
 import time
@@ -16,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trainworks.errors import IntegrityError
-from trainworks.storage import manifest, s3
+from trainworks.storage import manifest, places, s3
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +25,14 @@ EVERY = 3.0
 
 def root() -> Path:
     """The artifact root on this machine: ``$TRAINWORKS_ARTIFACTS`` if it is a folder, else ``artifacts`` in the working directory."""
-    return Path("artifacts" if remote() else os.environ.get("TRAINWORKS_ARTIFACTS", "artifacts")).absolute()
+    place = places.of_environment("TRAINWORKS_ARTIFACTS", "artifacts")
+    return Path("artifacts" if s3.is_uri(place) else place).absolute()
 
 
 def remote() -> str | None:
     """The artifact root on S3, if ``$TRAINWORKS_ARTIFACTS`` names one."""
-    named = os.environ.get("TRAINWORKS_ARTIFACTS", "")
-    return named.rstrip("/") if s3.is_uri(named) else None
+    place = places.of_environment("TRAINWORKS_ARTIFACTS")
+    return place if s3.is_uri(place) else None
 
 
 def check() -> None:

@@ -14,7 +14,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--plan", type=Path, metavar="FILE", help="what is planned, CSV or parquet: the keys, start, covariates")
     parser.add_argument("--to", type=Path, metavar="FILE", help="write parquet instead of CSV to the terminal")
     parser.set_defaults(command=_forecast)
-    words = "compare a panel with the one that a bundle was made from; exit status 0 alike, 1 drifted, 2 bad input"
+    words = "compare a panel with the one that a bundle was made from; exit status 0 alike, 1 drifted, 2 bad input, 3 a defect"
     parser = commands.add_parser("drift", help=words, description=words)
     parser.add_argument("bundle", metavar="BUNDLE", help="a bundle, or a release (its current version): a folder or s3://…")
     parser.add_argument("panel", type=Path, metavar="PANEL", help="the folder of a panel, as the stage of that name leaves it")

@@ -14,11 +14,11 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pyarrow as pa
 
 from trainworks.errors import DataError, IntegrityError
 from trainworks.release import stored
+from trainworks.sessions import Session
 from trainworks.supermegaretail.facts import PIPELINE
 from trainworks.supermegaretail.features.design import Design, design
 from trainworks.supermegaretail.features.languages import covariates
@@ -78,10 +78,8 @@ class Forecaster:
         self.recipe = Recipe.from_json(content["recipe"])
         self.panel = state.read(folder / state.FILE)
         self._head = heads.from_json(content["head"])
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait would spin
-        self._session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
-        takes = [(each.name, each.shape[-1]) for each in self._session.get_inputs()]
+        self._session = Session(folder / GRAPH)
+        takes = [(name, shape[-1]) for name, shape in self._session.inputs]
         if takes != [("features", len(self.recipe.columns))]:
             raise IntegrityError(f"{folder}: {GRAPH} takes {takes}, {FEATURES} says {[('features', len(self.recipe.columns))]}")
 
@@ -138,8 +136,8 @@ class Forecaster:
 
     def rows(self, rows: Design) -> tuple[np.ndarray, np.ndarray]:
         """Means (N,) and quantiles (N, Q) of the rows of a design, in units, float64; none is negative, and none below a lower one."""
-        outputs = [self._session.run(None, {"features": rows.values[at : at + BATCH]}) for at in range(0, len(rows.values), BATCH)]
-        names = [each.name for each in self._session.get_outputs()]
+        outputs = [self._session.run({"features": rows.values[at : at + BATCH]}) for at in range(0, len(rows.values), BATCH)]
+        names = [name for name, _ in self._session.outputs]
         by_name = {name: np.concatenate(parts).astype(np.float64) for name, parts in zip(names, zip(*outputs, strict=True), strict=True)}
         return self._head.distribution(by_name, rows)
 

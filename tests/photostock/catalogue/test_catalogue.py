@@ -271,7 +271,7 @@ def test_a_catalogue_without_rows_is_refused(tmp_path, name):
 def test_a_source_that_is_no_catalogue_is_refused_with_what_is_accepted(tmp_path, monkeypatch, source):
     """Every refusal names the source and the ways to give one."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"source '.*expected .*catalogue.csv, .jsonl or .parquet"):
+    with pytest.raises((DataError, ValueError), match=r"source .*expected .*catalogue.csv, .jsonl or .parquet"):
         catalogue.read(source)
 
 

@@ -44,6 +44,12 @@ def test_rows_may_end_where_the_longest_does(tokenizer):
     assert tokenizer(["", ""], trimmed=True).tolist() == [[PAD], [PAD]]
 
 
+def test_a_long_text_is_cut_before_it_is_read(tokenizer):
+    """To what its first tokens are read from; blanks at its start do not count."""
+    assert tokenizer([" " * 9000 + "red " * 9000]).tolist() == [[2] * 6]
+    assert tokenizer(["red \ud83d\ude00 bicycle", "red \ud83d bicycle"]).tolist() == [[2, UNKNOWN, 3, 0, 0, 0]] * 2
+
+
 def test_an_empty_text_is_a_row_of_padding(tokenizer):
     """A picture without a caption is no error."""
     assert tokenizer([""]).tolist() == [[PAD] * 6]

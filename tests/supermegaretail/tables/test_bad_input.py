@@ -201,5 +201,26 @@ def test_an_unknown_time_zone_is_refused(tmp_path):
 @pytest.mark.parametrize("source", ["/nowhere", "https://example.org/tables"])
 def test_no_such_source_is_refused(source):
     """With what is accepted."""
-    with pytest.raises(DataError, match="expected sample, a folder"):
+    with pytest.raises((DataError, ValueError), match="expected sample, a folder"):
         check(source, "", "UTC")
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_the_first_line_of_a_spreadsheet_names_its_separator(tmp_path, mark):
+    """Its lines are counted with it."""
+    text = f"sep={mark}\n" + weekly(header="date,store,product,qty").replace(",", mark)
+    with pytest.raises(DataError, match="date, store, product, qty"):
+        check(str(deliver(tmp_path / "a", sales_csv=text)), "", "UTC")
+    lines, ledger = cleaned(deliver(tmp_path / "b", sales_CSV=f"sep={mark}\n" + weekly().replace(",", mark)))
+    assert ledger["sales"]["read"] == ledger["sales"]["kept"] == 100 and len(lines["sales"]) == 100
+    with pytest.raises(DataError, match=r"line 103"):
+        acquire(str(deliver(tmp_path / "c", sales_csv=(f"sep={mark}\n" + weekly() + "05.01.2026,0001,P99,1\n").replace(",", mark))), "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_that_is_not_utf_8_at_all_is_refused_as_such(tmp_path, encoding):
+    """With a byte order mark or without."""
+    source = deliver(tmp_path / "source", sales_csv="")
+    (source / "sales.csv").write_bytes(weekly().encode(encoding))
+    with pytest.raises(DataError, match=r"sales\.csv: expected UTF-8, found UTF-16; save it as UTF-8"):
+        check(str(source), "", "UTC")

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import posixpath
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +15,12 @@ import pyarrow.compute as pc
 
 from trainworks.errors import DataError
 from trainworks.photostock.catalogue.records import BATCH, READERS, Record, records
-from trainworks.photostock.catalogue.rows import EXCLUDED, URL, table_row
+from trainworks.photostock.catalogue.rows import EXCLUDED, table_row
 from trainworks.photostock.catalogue.slices import SCHEMA
 from trainworks.photostock.preparation.originals import Bucket, Folder, originals
 from trainworks.photostock.rejected import Rejected
 from trainworks.progress import Bar
-from trainworks.storage import credentials, s3
+from trainworks.storage import places, s3
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +58,13 @@ def read(source: str) -> Catalogue:
 
     Raises:
         DataError: no such catalogue, a needed column is missing, or no row can be used.
+        ValueError: *source* names no place, or has credentials in it.
         StorageError: S3 does not give it; the message says what to do.
     """
+    source = places.parse("source", source, ACCEPTED)
     if s3.is_uri(source):
         uri = _locate_in_bucket(source)
-        with tempfile.TemporaryDirectory(prefix="trainworks-") as folder:
-            path = Path(folder, posixpath.basename(uri))
-            s3.download(uri, path)
+        with places.opened(uri) as path:
             try:
                 return _read(path, posixpath.dirname(uri), uri)
             except DataError as error:
@@ -79,9 +78,9 @@ def check(source: str) -> None:
 
     Raises:
         DataError, StorageError: as `read` does.
-        ValueError: the URI has credentials in it.
+        ValueError: it names no place, or has credentials in it.
     """
-    credentials.refuse("source", source)
+    source = places.parse("source", source, ACCEPTED)
     if s3.is_uri(source):
         _locate_in_bucket(source)
     else:
@@ -98,14 +97,13 @@ def _read(path: Path, root: Path | str, name: object) -> Catalogue:
 
 def _locate_in_bucket(source: str) -> str:
     """The URI of the one catalogue at *source*, a URI of the catalogue itself or of the prefix above it."""
-    uri = source.rstrip("/")
-    if Path(uri).suffix in READERS:
-        candidates = [uri]
+    if Path(source).suffix.lower() in READERS:
+        candidates = [source]
     else:
-        candidates = [f"{uri}/catalogue{suffix}" for suffix in READERS]
+        candidates = [f"{source}/catalogue{suffix}" for suffix in READERS]
     existing = [candidate for candidate in candidates if s3.stat(candidate)]
     if len(existing) != 1:
-        any(s3.listing(uri))  # raises a message of its own where the bucket does not exist or may not be listed
+        any(s3.listing(source))  # raises a message of its own where the bucket does not exist or may not be listed
         names = " and ".join(map(posixpath.basename, existing)) or "none"
         raise DataError(f"source {source!r}: found {names}, expected {ACCEPTED}")
     return existing[0]
@@ -115,8 +113,6 @@ def _locate(source: str) -> Path:
     """The file of the one catalogue at *source*, ``sample``, a folder or the file itself."""
     if source == "sample":
         return _locate(str(SAMPLE))
-    if URL.match(source):
-        raise DataError(f"source {source!r}: URLs cannot be read, expected {ACCEPTED}; copy the catalogue and its pictures here first")
     path = Path(source)
     if path.is_dir():
         catalogues = sorted(file for file in path.glob("catalogue.*") if file.suffix.lower() in READERS and file.is_file())
@@ -141,19 +137,21 @@ def _fingerprinted(source_images: Folder | Bucket, batches: list[pa.RecordBatch]
     """The batches with the fingerprint of every usable row, the rows without a picture file rejected."""
 
     def fingerprinted(batch: pa.RecordBatch) -> pa.RecordBatch:
-        rows = batch.select(["id", "rejected", "detail", "image"]).to_pylist()
+        rows = batch.select(["id", "rejected", "detail", "image", "repairs"]).to_pylist()
         for row, embedded in zip(rows, batch["bytes"], strict=True):
             row["fingerprint"] = ""
             if row["rejected"]:
                 continue
             try:
                 data = embedded.as_buffer()
+                if row["image"] != (spelt := source_images.spelt(row["image"]) if row["image"] else ""):
+                    row["image"], row["repairs"] = spelt, [*row["repairs"], "file found under another normal form of its name"]
                 row["fingerprint"] = hashlib.sha256(data).hexdigest() if data else source_images.fingerprint(row["image"])
                 row["id"] = row["id"] or row["fingerprint"]
             except Rejected as rejection:
                 row["rejected"], row["detail"] = rejection.reason, rejection.detail
-        for name in ("id", "rejected", "detail", "fingerprint"):
-            batch = batch.set_column(SCHEMA.get_field_index(name), name, pa.array([row[name] for row in rows], pa.string()))
+        for name in ("id", "rejected", "detail", "fingerprint", "image", "repairs"):
+            batch = batch.set_column(SCHEMA.get_field_index(name), name, pa.array([row[name] for row in rows], SCHEMA.field(name).type))
         return batch
 
     with ThreadPoolExecutor() as pool, Bar(desc="fingerprint", total=sum(map(len, batches)), unit=" pictures") as bar:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainworks.errors import DataError
+from trainworks.text_files import require_utf8, separator
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,17 @@ def records(path: Path) -> Iterator[Record]:
 
 def _csv(path: Path) -> Iterator[Record]:
     with _open(path) as file:
-        rows = _csv_rows(_Lines(file))
+        lines = _Lines(file)
+        declared = separator(next(lines, ""))
+        if not declared:
+            file.seek(0)
+            lines.number = 0
+        rows = _csv_rows(lines, declared or ",")
         where, header, reason, detail = next(rows, ("", [], "empty", "expected a header such as image,title,tags"))
         if reason:
             raise DataError(f"{path}: no readable header: {reason}, {detail}")
         header = [name.strip() for name in header]
-        if len(header) == 1 and (separators := [mark for mark in (";", "\t", "|") if mark in header[0]]):
+        if len(header) == 1 and not declared and (separators := [mark for mark in (";", "\t", "|") if mark in header[0]]):
             raise DataError(f"{path}: expected columns separated by commas, found {separators[0]!r} in the header {header[0]!r}")
         _check_columns(path, header)
         for where, cells, reason, detail in rows:
@@ -59,9 +65,9 @@ def _csv(path: Path) -> Iterator[Record]:
             yield Record(where, {} if reason else dict(zip(header, cells, strict=True)), reason, detail)
 
 
-def _csv_rows(lines: "_Lines") -> Iterator[tuple[str, list[str], str, str]]:
+def _csv_rows(lines: "_Lines", delimiter: str) -> Iterator[tuple[str, list[str], str, str]]:
     """(where, cells, reason, detail) of each row. A quote that is never closed costs its own line only: those after it are read again."""
-    rows = csv.reader(lines, strict=True)
+    rows = csv.reader(lines, strict=True, delimiter=delimiter)
     while True:
         where = f"line {lines.begin()}"
         try:
@@ -167,7 +173,7 @@ def _value(scalar: pa.Scalar) -> Any:
 def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if name == "image" and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)):
+    if name == "image" and (_is_bytes(kind) or _is_bytes_and_path(kind)):
         return
     item = kind.value_type if name == "tags" and (pa.types.is_list(kind) or pa.types.is_large_list(kind)) else kind
     if name == "exclude" and pa.types.is_boolean(kind):
@@ -176,6 +182,15 @@ def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
     if not (text or pa.types.is_integer(item) or pa.types.is_floating(item) or pa.types.is_null(item)):
         expected = {"image": "paths or bytes", "tags": "lists of text, or text", "exclude": "true or false, or text"}.get(name, "text")
         raise DataError(f"{path}: column {name!r} is {kind}, expected {expected}")
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+
+
+def _is_bytes_and_path(kind: pa.DataType) -> bool:
+    """Whether *kind* is what Hugging Face's datasets make of an image: its bytes, or else its path."""
+    return pa.types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"} and _is_bytes(kind.field("bytes").type)
 
 
 READERS = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
@@ -205,11 +220,9 @@ def _open(path: Path) -> TextIO:
     """The file as text whose bytes that are not UTF-8 stay recognisable, with line ends as they are.
 
     Raises:
-        DataError: the file is UTF-16, in which every line would fail.
+        DataError: the file is not UTF-8 at all.
     """
-    with path.open("rb") as file:
-        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise DataError(f"{path}: expected UTF-8, found UTF-16; save it as UTF-8")
+    require_utf8(path)
     return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 

@@ -5,6 +5,8 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
+from trainworks.photostock.preprocessing.values import visible
+
 SHARED_BY = 4
 """Pictures with one title from which on the title names a series, not a picture."""
 
@@ -57,6 +59,9 @@ def caption_title(title: str, image_name: str, title_count: int, contributor: st
 
 def _text(text: str, repairs: dict[str, None]) -> str:
     text = _plain(text, repairs)
+    if text and not visible(text):
+        repairs["text that shows nothing emptied"] = None
+        return ""
     if not _PERL_HASH.fullmatch(text):
         return text
     repairs["HASH text emptied"] = None
@@ -82,7 +87,7 @@ def _tags(tags: list[str], repairs: dict[str, None]) -> list[str]:
     for tag in tags:
         if _PERL_HASH.fullmatch(tag) or (broken and tag.lower() == "hash"):
             repairs["HASH tag removed"] = None
-        elif not tag:
+        elif not visible(tag):
             repairs["empty tag removed"] = None
         elif tag.lower() in kept:
             repairs["duplicate tag removed"] = None

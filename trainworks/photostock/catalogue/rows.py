@@ -10,14 +10,13 @@ from trainworks.photostock.catalogue.records import Record
 from trainworks.photostock.catalogue.repairs import repair
 from trainworks.photostock.catalogue.slices import SCHEMA
 from trainworks.photostock.preparation.originals import OUTSIDE_FOLDER
+from trainworks.photostock.preprocessing import values
 from trainworks.photostock.rejected import Rejected
 
-_TAG = re.compile(
-    r"(?:&(?:#\d+|#[xX][0-9a-fA-F]+|amp|lt|gt|quot|apos|nbsp|[A-Za-z](?:acute|grave|circ|tilde|uml|cedil|ring|slash|caron|lig));|[^;])+"
-)
-"""A tag of a ';'-separated text; the ';' that ends an HTML entity does not end the tag."""
-
 EXCLUDED = "excluded"
+_IDS = ("id", "group")
+_DECIMAL = re.compile(r"\d+\.0")
+
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no", "")
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
@@ -36,10 +35,8 @@ def table_row(record: Record) -> dict[str, Any]:
             raise Rejected(EXCLUDED, "")
         for name in ("id", "licence", "group"):
             row[name] = _clean(name, _text(name, record.values.get(name)))
-        texts: dict[str, Any] = {name: _text(name, record.values.get(name)) for name in ("title", "description", "contributor")}
-        repaired, row["repairs"] = repair(texts | {"tags": _tags(record.values.get("tags"))})
-        row |= repaired
-        image = record.values.get("image")
+        row |= _words(record.values)
+        image = _image(record.values)
         if image and isinstance(image, bytes):
             row["bytes"] = image
         else:
@@ -64,11 +61,11 @@ def _is_excluded(value: Any) -> bool:
     return answer in _YES
 
 
-def _id_of_excluded(values: Mapping[str, Any]) -> str:
+def _id_of_excluded(given: Mapping[str, Any]) -> str:
     """The id the row had before it opted out, so that slices are cut where they were before; ``""`` if it has no valid one."""
-    image = values.get("image")
+    image = _image(given)
     try:
-        id = _clean("id", _text("id", values.get("id")))
+        id = _clean("id", _text("id", given.get("id")))
         if id:
             return id
         if image and isinstance(image, bytes):
@@ -78,22 +75,43 @@ def _id_of_excluded(values: Mapping[str, Any]) -> str:
         return ""
 
 
+def _words(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Title, description, contributor and tags, repaired, and the ``repairs``."""
+    names = ("title", "description", "contributor")
+    try:
+        texts: dict[str, Any] = {name: values.plain(name, given.get(name)) for name in names}
+        repaired, repairs = repair(texts | {"tags": values.tags(given.get("tags"))})
+        for name in names:
+            values.words(name, repaired[name])
+    except ValueError as error:
+        raise Rejected("wrong type", str(error)) from None
+    return repaired | {"repairs": _read_as_meant(given) + repairs}
+
+
+def _image(given: Mapping[str, Any]) -> Any:
+    """The bytes or the path of the picture; Hugging Face's datasets have both in one cell, of which one is there."""
+    image = given.get("image")
+    return image.get("bytes") or image.get("path") if isinstance(image, dict) else image
+
+
 def _text(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value) if value == value else ""  # NaN is how data frames say None
-    raise Rejected("wrong type", f"{name}: expected text, found {type(value).__name__}")
+    """The *value* of an id or of what is no word; one that a data frame with gaps made of a whole number, ``17.0``, is that number."""
+    try:
+        text = values.plain(name, value)
+    except ValueError as error:
+        raise Rejected("wrong type", str(error)) from None
+    return text.removesuffix(".0") if name in _IDS and _DECIMAL.fullmatch(text) else text
 
 
-def _tags(value: Any) -> list[str]:
-    if isinstance(value, list):
-        return [_text("tags", tag) for tag in value if tag is not None]
-    if isinstance(value, dict):
-        raise Rejected("wrong type", "tags: expected a list of texts, or one text with ';' between them, found dict")
-    return _TAG.findall(_text("tags", value))
+def _read_as_meant(given: Mapping[str, Any]) -> list[str]:
+    """The names of what was read as it was meant, not as it stands there."""
+    texts = {name: value.strip() for name, value in given.items() if isinstance(value, str)}
+    cases = {
+        "missing value written as text": any(text in values.MISSING for text in texts.values()),
+        "whole number written as a decimal": any(_DECIMAL.fullmatch(texts.get(name, "")) for name in _IDS),
+        "list written as text": values.listed(texts.get("tags", "")) is not None,
+    }
+    return [name for name, is_so in cases.items() if is_so]
 
 
 def _clean(name: str, text: str) -> str:

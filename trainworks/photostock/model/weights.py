@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from trainworks.errors import WeightsError
-from trainworks.storage import credentials, manifest, s3, store
+from trainworks.storage import manifest, places, s3, store
 
 
 def is_file(weights: str) -> bool:
     """Whether *weights* names a file, not a tag."""
-    return "/" in weights or Path(weights).suffix in (".pt", ".pth", ".bin", ".safetensors", ".npz")
+    return "/" in weights or Path(weights).suffix.lower() in (".pt", ".pth", ".bin", ".safetensors", ".npz")
 
 
 def local(weights: str) -> Path:
@@ -16,10 +16,10 @@ def local(weights: str) -> Path:
 
     Raises:
         WeightsError: no such file.
-        ValueError: the URI has credentials in it.
+        ValueError: it names no place, or has credentials in it.
         StorageError: S3 does not give it; the message says what to do.
     """
-    credentials.refuse("weights", weights)
+    weights = places.parse("weights", weights)
     path = Path(weights)
     if s3.is_uri(weights):
         if (stat := s3.stat(weights)) is None:

@@ -39,7 +39,7 @@ SCORES = ("picture and its caption, cosine", BEST_ANSWER)
 """Quantities that drift only when their median falls: pictures that trained the model score higher than held-out ones."""
 
 
-def drift(bundle: str, source: str, queries: Path | None = None) -> dict[str, Any]:
+def drift(bundle: str, source: str, queries: str | Path | None = None) -> dict[str, Any]:
     """Compare the catalogue at *source*, and the log *queries*, with the profile of *bundle*, by its own encoders.
 
     ``measures`` has a row for each quantity of ``profile``: ``reference`` and ``now`` in words, the ``shift`` between them, its
@@ -49,7 +49,7 @@ def drift(bundle: str, source: str, queries: Path | None = None) -> dict[str, An
     Args:
         bundle: a bundle or a release, a folder or ``s3://`` URI.
         source: as for ``catalogue.read``.
-        queries: text file with a query a line, CSV with a column ``query``, or JSONL with strings or objects with a ``query``.
+        queries: as for ``query_log.read``.
 
     Raises:
         DataError: catalogue or log cannot be read, or hold fewer than LEAST usable pictures or queries.

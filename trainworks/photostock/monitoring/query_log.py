@@ -2,50 +2,94 @@
 
 import csv
 import json
-from pathlib import Path
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, TextIO
 
 import numpy as np
 
 from trainworks.drift import LEAST
 from trainworks.errors import DataError
+from trainworks.photostock.catalogue.repairs import repair
+from trainworks.storage import places
+from trainworks.text_files import require_utf8, separator
 
 MOST = 5_000
 """Queries that are compared at most, the same ones every time."""
 
+TABLES, LINES, LIST, TEXTS = (".csv", ".tsv"), (".jsonl", ".ndjson"), ".json", ("", ".txt", ".log")
+READ = "text with a query a line, CSV or TSV with a column 'query', JSON Lines, or a JSON list; in UTF-8"
 
-def read(path: Path) -> list[str]:
-    """The queries in *path*, each as often as it was asked; blank ones are left out.
+
+def read(place: str | Path) -> list[str]:
+    """The queries in the file at *place*, here or on S3, each as often as it was asked, cleaned as a catalogue's titles are.
+
+    Text whose first lines are JSON, or a header with ``query``, is read as that. Queries that show nothing are left out.
 
     Raises:
         DataError: no such file, not UTF-8, a line without a query where one must be, or fewer than LEAST queries.
+        ValueError, StorageError: *place* is none, or S3 does not give it.
     """
+    place = places.parse("queries", place)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix == ".csv":
-                table = csv.DictReader(file)
-                if "query" not in (table.fieldnames or ()):
-                    raise DataError(f"{path}: expected a column 'query', found {', '.join(table.fieldnames or ()) or 'no header'}")
-                queries = [row["query"] or "" for row in table]
-            elif path.suffix == ".jsonl":
-                queries = [_json_query(path, number, line) for number, line in enumerate(file, 1) if line.strip()]
-            else:
-                queries = list(file)
+        with places.opened(place) as path:
+            require_utf8(path, place)
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                asked = [repair({"title": query})[0]["title"] for query in _queries(place, file)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a readable query log ({error}); expected UTF-8 text, CSV or JSONL, one query a line") from error
-    queries = [query.strip() for query in queries if query.strip()]
+        raise DataError(f"{place}: not a readable query log ({error}); expected {READ}") from error
+    queries = [query for query in asked if query]
     if len(queries) < LEAST:
-        raise DataError(f"{path}: {len(queries)} queries are too few to compare; expected at least {LEAST}")
+        raise DataError(f"{place}: {len(queries)} queries are too few to compare; expected at least {LEAST}")
     return queries
 
 
-def _json_query(path: Path, number: int, line: str) -> str:
+def _queries(place: str, file: TextIO) -> Iterator[str]:
+    """The queries of *file* as they stand there."""
+    suffix = PurePosixPath(re.sub(r"[.\d-]+$", "", place.lower())).suffix  # without the end of search.log.1
+    if suffix not in (*TABLES, *LINES, LIST, *TEXTS):
+        raise DataError(f"{place}: a {suffix} file is no query log; expected {READ}")
+    first = file.readline()
+    header, mark = _header(file, first)
+    if suffix in TABLES or (suffix in TEXTS and "query" in header and len(header) > 1):
+        if "query" not in header:
+            raise DataError(f"{place}: expected a column 'query', found {', '.join(header) or 'no header'}")
+        column = header.index("query")
+        yield from (row[column] for row in csv.reader(file, delimiter=mark) if len(row) > column)
+        return
+    file.seek(0)
+    listed = _json(file.read()) if suffix not in LINES and first.lstrip().startswith("[") else None
+    if isinstance(listed, list):
+        yield from (_query(place, f"item {number}", item) for number, item in enumerate(listed, 1))
+        return
+    file.seek(0)
+    is_json = suffix in (*LINES, LIST) or isinstance(_json(first), dict)
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            yield _query(place, f"line {number}", _json(line)) if is_json else line
+
+
+def _header(file: TextIO, first: str) -> tuple[list[str], str]:
+    """The columns of *file*, if it is a table, in lower case, and the mark between them; *first* is its first line, which has been read."""
+    declared = separator(first)
+    line = file.readline() if declared else first
+    mark = declared or max(",;\t", key=line.count)
+    return [name.strip().lower() for name in next(csv.reader([line], delimiter=mark), [])], mark
+
+
+def _json(text: str) -> Any:
+    """What *text* says as JSON; None if it is none."""
     try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{path}: line {number} is not JSON ({error})") from error
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _query(place: str, where: str, value: Any) -> str:
     query = value.get("query") if isinstance(value, dict) else value
     if not isinstance(query, str):
-        raise DataError(f'{path}: line {number} has no query; expected "text" or {{"query": "text"}}')
+        raise DataError(f'{place}: {where} has no query; expected "text" or {{"query": "text"}}, as JSON')
     return query
 
 

@@ -4,18 +4,22 @@ import os
 import posixpath
 import stat
 import threading
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
 from trainworks.errors import DataError
 from trainworks.photostock.rejected import Rejected
-from trainworks.storage import s3
+from trainworks.storage import places, s3
 from trainworks.storage.manifest import sha256
 
 MAX_BYTES = 2**29
 """Size of an encoded picture, since each is held in memory as a whole; a 150-megapixel TIFF has 450 million."""
 
 OUTSIDE_FOLDER = "path leaves the catalogue's folder"
+
+LINKED = "TRAINWORKS_LINKED"
+"""The variable that names a folder in which links may end beside the catalogue's own, as in caches of Hugging Face's Hub and DVC."""
 
 
 class Folder:
@@ -26,10 +30,26 @@ class Folder:
 
     def __init__(self, root: Path | str):
         self.root = Path(root).resolve()
+        linked = places.of_environment(LINKED)
+        self._allowed = [self.root, *([places.local(LINKED, linked).resolve()] if linked else [])]
         self._real_folder = lru_cache(4096)(os.path.realpath)
+        self._names = lru_cache(4096)(_by_normal_form)
+
+    def spelt(self, image: str) -> str:
+        """*image* as its file is called: by another normal form of Unicode, where none is called as it stands there."""
+        if os.path.lexists(self.root / image):
+            return image
+        path = self.root
+        for part in image.split("/"):
+            path /= part if os.path.lexists(path / part) else self._names(path).get(unicodedata.normalize("NFC", part), part)
+        return path.relative_to(self.root).as_posix() if os.path.lexists(path) else image
+
+    def _require_inside(self, path: Path, image: str) -> None:
+        if not any(path.is_relative_to(folder) for folder in self._allowed):
+            raise Rejected(OUTSIDE_FOLDER, f"{image!r} through a link; {LINKED} may name the folder that such links lead to")
 
     def fingerprint(self, image: str) -> str:
-        """The SHA-256 of the file at *image*, which must lie below the root once links are followed.
+        """The SHA-256 of the file at *image*, which must lie below the root once links are followed, or in the folder of LINKED.
 
         Raises:
             Rejected: no such file, or it cannot be read.
@@ -39,8 +59,7 @@ class Folder:
         try:
             if path.is_symlink():
                 path = Path(os.path.realpath(path))
-            if not path.is_relative_to(self.root):
-                raise Rejected(OUTSIDE_FOLDER, f"{image!r} through a link")
+            self._require_inside(path, image)
             if not stat.S_ISREG(path.stat().st_mode):
                 raise Rejected("not a file", repr(image))
             return sha256(path)
@@ -61,8 +80,7 @@ class Folder:
             path = Path(os.path.realpath(self.root / image))
         except ValueError:  # a NUL in the name
             raise Rejected("missing file", repr(image)) from None
-        if not path.is_relative_to(self.root):
-            raise Rejected(OUTSIDE_FOLDER, f"{image!r} through a link")
+        self._require_inside(path, image)
         if not path.is_file():
             if not self.root.is_dir():
                 raise DataError(f"{self.root}: expected the catalogue's folder, found none; was it moved since the catalogue was read?")
@@ -82,7 +100,19 @@ class Bucket:
     def __init__(self, uri: str):
         self.uri = uri.rstrip("/")
         self._fingerprints: dict[str, str] | None = None
+        self._names: dict[str, str] = {}
         self._lock = threading.Lock()
+
+    def spelt(self, image: str) -> str:
+        """*image* as its object is called: by another normal form of Unicode, where none is called as it stands there."""
+        return image if image in self._listed() else self._names.get(unicodedata.normalize("NFC", image), image)
+
+    def _listed(self) -> dict[str, str]:
+        with self._lock:
+            if self._fingerprints is None:
+                self._fingerprints = {entry.name: f"{self.FINGERPRINT_PREFIX}{entry.size}:{entry.tag()}" for entry in s3.listing(self.uri)}
+                self._names = {unicodedata.normalize("NFC", name): name for name in self._fingerprints if not name.isascii()}
+            return self._fingerprints
 
     def fingerprint(self, image: str) -> str:
         """The fingerprint of the object at *image*.
@@ -91,12 +121,9 @@ class Bucket:
             Rejected: it is not in the listing.
             StorageError: S3 does not list the objects, or lists them without ETags; the message says what to do.
         """
-        with self._lock:
-            if self._fingerprints is None:
-                self._fingerprints = {entry.name: f"{self.FINGERPRINT_PREFIX}{entry.size}:{entry.tag()}" for entry in s3.listing(self.uri)}
-        if image not in self._fingerprints:
+        if (found := self._listed().get(image)) is None:
             raise Rejected("missing file", repr(image))
-        return self._fingerprints[image]
+        return found
 
     def read(self, image: str, fingerprint: str) -> bytes:
         """The bytes of the object *image*, if its ETag is still that of *fingerprint*.
@@ -115,6 +142,12 @@ class Bucket:
 def originals(root: Path | str) -> Folder | Bucket:
     """The pictures of the catalogue that lies at *root*."""
     return Bucket(root) if isinstance(root, str) and s3.is_uri(root) else Folder(root)
+
+
+def _by_normal_form(folder: Path) -> dict[str, str]:
+    """NFC → name, of the names in *folder* that more than one normal form has."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return {unicodedata.normalize("NFC", name): name for name in names if not name.isascii()}
 
 
 def _require_readable(size: int) -> None:

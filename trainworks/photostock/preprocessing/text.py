@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from trainworks import grammar
 from trainworks.errors import LanguageError
+from trainworks.photostock.preprocessing.values import visible
 
 FIELDS = ("title", "description", "tags")
 
@@ -46,7 +47,7 @@ class Prompt:
     def render(self, record: Mapping[str, Any]) -> str:
         """The caption of *record*, with single spaces; ``""`` if it has none of the prompt's fields.
 
-        ``tags`` is a list, or a string with ``;`` between tags. A missing field, ``None``, NaN and blank text are the same.
+        ``tags`` is a list, or a string with ``;`` between tags. A missing field, ``None``, NaN and text that shows nothing are the same.
         """
         return self._fill(_field_texts(record))
 
@@ -76,7 +77,7 @@ def _field_texts(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _plain(value: Any) -> str:
-    return "" if value is None or value != value else " ".join(str(value).split())  # NaN is how data frames say None
+    return "" if value is None or value != value else " ".join(visible(str(value)).split())  # NaN is how data frames say None
 
 
 def _listed(value: Any) -> str:

@@ -8,6 +8,9 @@ import tokenizers
 
 from trainworks.errors import DataError
 
+PER_TOKEN = 100
+"""Characters that a token stands for at most: of a longer word BERT's tokenizers know nothing, and no vocabulary has a longer one."""
+
 
 class Tokenizer:
     """A ``tokenizer.json`` that pads and truncates to one length, as stored in the file itself.
@@ -29,10 +32,19 @@ class Tokenizer:
         """Tokens per text, padding included."""
 
     def __call__(self, texts: Sequence[str], *, trimmed: bool = False) -> np.ndarray:
-        """Texts → int64 ``(n, context_length)``, or *trimmed* to the longest of them; an empty text is a row like any other."""
-        encodings = self._tokenizer.encode_batch(list(texts))
+        """Texts → int64 ``(n, context_length)``, or *trimmed* to the longest of them; an empty text is a row like any other.
+
+        A text is cut before it is read: of megabytes all but the first tokens would be dropped after seconds.
+        """
+        encodings = self._tokenizer.encode_batch([self._readable(text) for text in texts])
         ids = np.array([encoding.ids for encoding in encodings], np.int64).reshape(len(encodings), self.context_length)
         if not trimmed:
             return ids
         longest = max((sum(encoding.attention_mask) for encoding in encodings), default=1)
         return ids[:, : max(longest, 1)]
+
+    def _readable(self, text: str) -> str:
+        """*text*, cut, and with halves of UTF-16 characters, which no tokenizer takes, joined or replaced."""
+        if len(text) > (most := PER_TOKEN * self.context_length):
+            text = text.lstrip()[:most]
+        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

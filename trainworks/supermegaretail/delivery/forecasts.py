@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainworks.release import stored
-from trainworks.storage import credentials, s3
+from trainworks.storage import places, s3
 from trainworks.supermegaretail.facts import PIPELINE
 from trainworks.supermegaretail.forecaster import Forecaster
 from trainworks.supermegaretail.panel.panel import Panel
@@ -25,11 +25,11 @@ def check_target(to: str) -> None:
         ValueError: *to* is neither a local folder nor ``s3://bucket/prefix``, or has credentials in it.
         StorageError: the bucket cannot be reached or written; says what to do.
     """
-    credentials.refuse("forecasts_to", to)
-    if not to or ("://" in to and not s3.is_uri(to)) or (not s3.is_uri(to) and Path(to).exists() and not Path(to).is_dir()):
-        raise ValueError(f"forecasts_to = {to!r}: expected a local folder or {s3.SCHEME}bucket/prefix")
+    to = places.parse("forecasts_to", to)
     if s3.is_uri(to):
         s3.check_writable(to)
+    elif Path(to).exists() and not Path(to).is_dir():
+        raise ValueError(f"forecasts_to = {to!r}: is there and is not a folder")
 
 
 def write(release: str, panel: Path, to: str) -> str:

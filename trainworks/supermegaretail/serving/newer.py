@@ -13,6 +13,7 @@ from trainworks.errors import DataError
 from trainworks.grammar import nearest
 from trainworks.supermegaretail.panel.grain import start_after
 from trainworks.supermegaretail.panel.panel import Panel, State
+from trainworks.text_files import require_utf8, separator
 
 Columns: TypeAlias = pa.Table | Mapping[str, Any]
 """A table, or columns by name that ``pyarrow.table`` takes."""
@@ -103,10 +104,18 @@ def read(path: Path, keys: Sequence[str]) -> pa.Table:
     from pyarrow import csv, parquet
 
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             return parquet.read_table(path)
+        require_utf8(path)
+        with path.open(encoding="utf-8-sig", errors="replace") as lines:
+            declared = separator(lines.readline())
         texts = dict.fromkeys([*keys, "date", "start"], pa.string())
-        return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts, strings_can_be_null=False))
+        return csv.read_csv(
+            path,
+            read_options=csv.ReadOptions(skip_rows=int(declared is not None)),
+            parse_options=csv.ParseOptions(delimiter=declared or ","),
+            convert_options=csv.ConvertOptions(column_types=texts, strings_can_be_null=False),
+        )
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: not a table that can be read ({error}); expected CSV or parquet") from error
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from trainworks.errors import DataError
 from trainworks.grammar import Pair
-from trainworks.storage import s3, store
+from trainworks.storage import places, s3, store
 from trainworks.supermegaretail.tables import slices
 from trainworks.supermegaretail.tables import source as sources
 from trainworks.supermegaretail.tables.columns import TABLES, renamed, require_names, require_needed
@@ -35,6 +35,7 @@ def check(source: str, columns: str, timezone: str) -> None:
     """
     named = parse(columns)
     require_zone(timezone)
+    source = places.parse("source", source, sources.ACCEPTED)
     sources.check(source)
     if not s3.is_uri(source):
         with sources.opened(source) as files:

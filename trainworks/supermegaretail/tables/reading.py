@@ -12,6 +12,7 @@ from pyarrow import csv, parquet
 
 from trainworks.errors import DataError
 from trainworks.supermegaretail.tables.source import File
+from trainworks.text_files import require_utf8, separator
 
 BATCH = 2**20
 """Rows that are made into a table at once."""
@@ -70,31 +71,44 @@ def header(file: File) -> list[str]:
             return parquet.read_schema(file.path).names
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{file.name}: not a readable parquet file ({error}); write it again") from error
-    with file.path.open("rb") as lines:
-        first = lines.readline()
-    if first[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"{file.name}: expected UTF-8, found UTF-16; save it as UTF-8")
-    try:
-        text = first.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _not_utf8(file, 1, first) from error
     if suffix == ".jsonl":
+        text = _first_lines(file)[0]
         try:
             return list(json.loads(text)) if text.strip() else []
         except ValueError:
             return []
-    names = [name.strip() for name in next(plain.reader([text]), [])]
-    if len(names) == 1 and (marks := [mark for mark in (";", "\t", "|") if mark in names[0]]):
+    return _columns(file)[0]
+
+
+def _first_lines(file: File) -> list[str]:
+    """The first two lines of a text *file*, "" where it has none."""
+    require_utf8(file.path, file.name)
+    with file.path.open("rb") as lines:
+        first = [lines.readline(), lines.readline()]
+    for number, line in enumerate(first, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            raise _not_utf8(file, number, line) from error
+    return [line.decode("utf-8-sig") for line in first]
+
+
+def _columns(file: File) -> tuple[list[str], str, int]:
+    """The columns of a CSV *file*, the mark between them, and how many lines come before the first row."""
+    first, second = _first_lines(file)
+    declared = separator(first)
+    names = [name.strip() for name in next(plain.reader([second if declared else first], delimiter=declared or ","), [])]
+    if len(names) == 1 and not declared and (marks := [mark for mark in (";", "\t", "|") if mark in names[0]]):
         raise DataError(
             f"{file.name}: expected columns separated by commas, found {marks[0]!r} in the header {names[0]!r}; save it with commas"
         )
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{file.name}: the column {repeated[0]!r} stands in the header {names.count(repeated[0])} times")
-    return names
+    return names, declared or ",", 2 if declared else 1
 
 
 def _csv(file: File) -> Rows:
-    names = header(file)
+    names, delimiter, before = _columns(file)
     if not names:
         raise DataError(f"{file.name}: an empty file; expected a header such as date,store,product,quantity")
     broken: Counter[str] = Counter()
@@ -114,8 +128,8 @@ def _csv(file: File) -> Rows:
         broken.clear()
         return csv.read_csv(
             file.path,
-            read_options=csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1, block_size=2**24),
-            parse_options=csv.ParseOptions(newlines_in_values=across_lines, invalid_row_handler=skip),
+            read_options=csv.ReadOptions(use_threads=False, column_names=names, skip_rows=before, block_size=2**24),
+            parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=across_lines, invalid_row_handler=skip),
             convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
         )
 
@@ -136,7 +150,7 @@ def _csv(file: File) -> Rows:
                 except UnicodeDecodeError as why:
                     raise _not_utf8(file, number, line) from why
         raise DataError(f"{file.name}: not a readable CSV file ({error}); write it again") from error
-    return Rows(file, table, True, broken)
+    return Rows(file, table, True, broken, first=before - 1)
 
 
 def _not_utf8(file: File, number: int, line: bytes) -> DataError:

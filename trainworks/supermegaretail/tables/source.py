@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from trainworks.errors import DataError
 from trainworks.grammar import nearest
-from trainworks.storage import credentials, s3
+from trainworks.storage import places, s3
 from trainworks.storage.manifest import sha256
 
 log = logging.getLogger(__name__)
@@ -52,11 +52,11 @@ def check(source: str) -> dict[str, list[str]]:
 
     Raises:
         DataError, StorageError: there is no such source, or it has no table of sales.
-        ValueError: the URI has credentials in it.
+        ValueError: it names no place, or has credentials in it.
     """
-    credentials.refuse("source", source)
+    source = places.parse("source", source, ACCEPTED)
     if s3.is_uri(source):
-        names = [entry.name for entry in s3.listing(source.rstrip("/"))]
+        names = [entry.name for entry in s3.listing(source)]
     else:
         names = _below(_folder(source))
     found = tables_of(names)
@@ -73,12 +73,12 @@ def opened(source: str) -> Iterator[dict[str, list[File]]]:
     Raises:
         DataError, StorageError, ValueError: as `check`.
     """
-    found = check(source)
+    source, found = places.parse("source", source, ACCEPTED), check(source)
     with tempfile.TemporaryDirectory(prefix="trainworks-") as scratch:
         if s3.is_uri(source):
-            folder, uri = Path(scratch), source.rstrip("/")
+            folder = Path(scratch)
             wanted = {name for names in found.values() for name in names}
-            s3.fetch(uri, folder, {entry.name: entry.size for entry in s3.listing(uri) if entry.name in wanted})
+            s3.fetch(source, folder, {entry.name: entry.size for entry in s3.listing(source) if entry.name in wanted})
         else:
             folder = _folder(source)
         yield {table: list(_once([File(name, folder / name) for name in names])) for table, names in found.items()}
@@ -97,8 +97,6 @@ def _once(files: list[File]) -> Iterator[File]:
 
 def _folder(source: str) -> Path:
     folder = SAMPLE if source == "sample" else Path(source)
-    if "://" in source:
-        raise DataError(f"source {source!r}: such URIs cannot be read, expected {ACCEPTED}")
     if not folder.is_dir():
         raise DataError(f"source {source!r}: no such folder, expected {ACCEPTED}")
     return folder
