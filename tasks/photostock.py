@@ -8,9 +8,9 @@ from typing import NamedTuple
 from flytekit.types.directory import FlyteDirectory
 
 from tasks.attempts import on_cluster
-from tasks.delivery import Delivered, publish
+from tasks.delivery import Delivered, folder, publish, run_name
 from tasks.deployment import GPU, LARGE, MEDIUM, SMALL, GpuPod, accelerated, accelerator, gpus
-from tasks.stage import Artifact, lasting, path, paths, stage, step
+from tasks.stage import Artifact, path, paths, stage, step
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.training.knobs import TrainConfig
@@ -32,12 +32,13 @@ class Checked(NamedTuple):
     """What the workflow turns on.
 
     ``weights_digest`` is that of the pretrained weights where they are a file, ``needs_embeddings`` says whether curation does,
-    and ``train_on`` is the input as text: a cluster compares no Enum.
+    ``train_on`` is the input as text, for a cluster compares no Enum, and ``named`` is the name of the run.
     """
 
     weights_digest: str
     needs_embeddings: bool
     train_on: str
+    named: str
 
 
 @step()
@@ -55,10 +56,10 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
         )
     store.check()
     catalogue.check(source)
-    releases.check_target(lasting("release_to", release_to))
+    releases.check_target(folder(release_to, "photostock"))
     if train_on is TrainOn.SAGEMAKER:
         sagemaker.Deployment.from_environment()
-    return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), train_on.value)
+    return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), train_on.value, run_name())
 
 
 @stage("photostock.model.untouched", MEDIUM)
@@ -175,7 +176,7 @@ def last_release(encoders: Artifact, release_to: str) -> str:
     from trainworks.photostock.facts import MODEL
     from trainworks.release.predecessor import predecessor
 
-    return predecessor(lasting("release_to", release_to), path(encoders), MODEL)
+    return predecessor(folder(release_to, "photostock"), path(encoders), MODEL)
 
 
 @stage("photostock.evaluation.evaluate", LARGE)
@@ -205,6 +206,7 @@ def report(
     behaviour: Artifact,
     shards: list[Artifact],
     source: str,
+    named: str,
     data: DataConfig,
     train: TrainConfig,
     gate: GateConfig,
@@ -215,7 +217,7 @@ def report(
     from trainworks.photostock.run import Run
 
     run = Run(path(dataset), path(checkpoint), path(encoders), path(metrics), path(behaviour))
-    report(run, paths(shards, whole=False), source, data, train, gate, out)
+    report(run, paths(shards, whole=False), source, named, data, train, gate, out)
     return FlyteDirectory(str(out))
 
 
@@ -239,5 +241,5 @@ def package(
 
 @step(enable_deck=True, deck_fields=())
 def release(bundle: Artifact, release_to: str) -> Delivered:
-    """Publish the bundle; the pointer moves if every gate holds. Never cached: somebody else may have released since."""
-    return publish(bundle, release_to, "PhotoStock")
+    """Publish the bundle; where a release is asked for, the pointer moves if every gate holds. Never cached: others may have released."""
+    return publish(bundle, release_to, "photostock", "PhotoStock")

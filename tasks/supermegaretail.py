@@ -6,7 +6,7 @@ from typing import NamedTuple, get_type_hints
 from flytekit import Deck
 from flytekit.types.directory import FlyteDirectory
 
-from tasks.delivery import Delivered, publish
+from tasks.delivery import Delivered, folder, publish, run_name
 from tasks.deployment import LARGE, MEDIUM, spark
 from tasks.stage import Artifact, lasting, path, paths, stage, step
 from trainworks.config import Section
@@ -23,10 +23,14 @@ from trainworks.supermegaretail.tables.knobs import TablesConfig
 
 
 class Checked(NamedTuple):
-    """What the workflow turns on: ``panel_on`` is the knob, as a condition compares it, ``timezone`` where the stores are."""
+    """What the workflow turns on.
+
+    ``panel_on`` is the knob, as a condition compares it, ``timezone`` where the stores are, ``named`` the name of the run.
+    """
 
     panel_on: str
     timezone: str
+    named: str
 
 
 @step()
@@ -52,10 +56,10 @@ def check(
     store.check()
     timezone = zone(clean.timezone, source)
     acquire.check(source, tables.columns, timezone)
-    releases.check_target(lasting("release_to", release_to))
+    releases.check_target(folder(release_to, "supermegaretail"))
     if forecasts_to:
         forecasts.check_target(lasting("forecasts_to", forecasts_to))
-    return Checked(panel.panel_on, timezone)
+    return Checked(panel.panel_on, timezone, run_name())
 
 
 @step(MEDIUM, interruptible=True)
@@ -188,7 +192,7 @@ def last_release(forecaster: Artifact, release_to: str) -> str:
     from trainworks.release.predecessor import predecessor
     from trainworks.supermegaretail.facts import MODEL
 
-    return predecessor(lasting("release_to", release_to), path(forecaster), MODEL)
+    return predecessor(folder(release_to, "supermegaretail"), path(forecaster), MODEL)
 
 
 @stage("supermegaretail.evaluation.evaluate", LARGE)
@@ -221,6 +225,7 @@ def report(
     lines: list[Artifact],
     parts: list[Artifact],
     source: str,
+    named: str,
     tables: TablesConfig,
     clean: CleanConfig,
     panels: PanelConfig,
@@ -236,7 +241,7 @@ def report(
     from trainworks.supermegaretail.run import Run
 
     run = Run(path(panel), path(chosen), path(forecaster), path(metrics), path(behaviour))
-    report(run, paths(lines), paths(parts), source, (tables, clean, panels, features, backtest, model, cost), gate, out)
+    report(run, paths(lines), paths(parts), source, (tables, clean, panels, features, backtest, model, cost), gate, out, named)
     return FlyteDirectory(str(out))
 
 
@@ -262,11 +267,11 @@ def package(
 
 @step(enable_deck=True, deck_fields=())
 def release(bundle: Artifact, release_to: str) -> Delivered:
-    """Publish the bundle; the pointer moves if every gate holds. Never cached: somebody else may have released since."""
+    """Publish the bundle; where a release is asked for, the pointer moves if every gate holds. Never cached: others may have released."""
     from trainworks.release import registry
 
     registry.keep()
-    return publish(bundle, release_to, "Supermegaretail")
+    return publish(bundle, release_to, "supermegaretail", "Supermegaretail")
 
 
 SECTIONS: tuple[type[Section], ...] = (
@@ -324,7 +329,7 @@ def watch(release: str, panel: Artifact, forecasts_to: str, knobs: WatchConfig) 
 @step()
 def go_on(release: str, report: str) -> Delivered:
     """What is delivered where nothing is trained: the release that there is."""
-    return Delivered(release, report, False, "nothing was trained")
+    return Delivered(release, report, False, "nothing was trained", True)
 
 
 @step()

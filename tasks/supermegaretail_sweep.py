@@ -55,7 +55,7 @@ def check(
     varied = spaces.parse(space, model)
     require_possible(varied, sampler.value, trials, parallel)
     trial.check(varied, model.covariates)
-    return Checked(panel_on, timezone)
+    return Checked(panel_on, timezone, "")
 
 
 @step()

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,18 @@ def defaults(*sections: Section) -> dict[str, Any]:
 
 
 def run(
-    chosen: Mapping[str, Any], usual: Mapping[str, Any], stages: Mapping[str, Iterable[Path]], packages: Iterable[str]
+    chosen: Mapping[str, Any], usual: Mapping[str, Any], stages: Mapping[str, Iterable[Path]], packages: Iterable[str], name: str = ""
 ) -> dict[str, Any]:
     """The facts of this run: *chosen* knobs beside the *usual* ones, time and cost per stage, commit, versions, machine, command.
+
+    Also its *name*, if it has one, and when it was ``judged`` (UTC, ISO 8601).
 
     *stages* are the output folders of each stage. A stage ran on one ``cpu`` machine unless its folders note otherwise as
     ``machine`` and ``machines``; ``cost`` is its time at HOURLY_COST of those, in US dollars.
     """
     return {
+        "name": name,
+        "judged": datetime.now(UTC).isoformat(timespec="minutes"),
         "knobs": dict(chosen),
         "defaults": dict(usual),
         "stages": [_stage(name, folders) for name, folders in stages.items()],
@@ -64,6 +69,7 @@ def of_bundle(pipeline: str, data: str, report: Path) -> dict[str, Any]:
     ran, verdict = (json.loads((report / name).read_bytes()) for name in ("ran.json", "verdict.json"))
     return {
         "pipeline": pipeline,
+        **({"name": ran["name"]} if ran.get("name") else {}),
         "config": ran["knobs"],
         "commit": ran["commit"],
         "data": data,

@@ -23,14 +23,15 @@ def photostock(
     train: dict,
     gate: dict,
     source: str = "sample",
-    release_to: str = "artifacts/photostock",
+    release_to: str = "",
     train_on: TrainOn = TrainOn.GPU,
 ) -> tasks.Delivered:
     """Fine-tune CLIP on a catalogue; deliver two ONNX encoders, what inference needs, and a report.
 
     Args:
         source: sample, a folder, a catalogue file (CSV, JSONL, parquet)
-        release_to: folder that holds the released versions and the pointer to the current one
+        release_to: folder of releases, whose pointer moves if every gate holds. Without one this is an experiment, and its bundle
+            a candidate in artifacts/photostock
         train_on: where a cluster fine-tunes; on a machine of your own, gpu and cpu both take what is there
     """
     checked = tasks.check(**data, **train, **gate, source=source, release_to=release_to, train_on=train_on).with_overrides(
@@ -72,7 +73,9 @@ def photostock(
     behaviour = tasks.behave(**test).with_overrides(node_name="behave")
 
     run = {"dataset": dataset, "checkpoint": checkpoint, "encoders": encoders, "metrics": metrics, "behaviour": behaviour}
-    report = tasks.report(**run, shards=shards, source=source, **data, **train, **gate).with_overrides(node_name="report")
+    report = tasks.report(**run, shards=shards, source=source, named=checked.named, **data, **train, **gate).with_overrides(
+        node_name="report"
+    )
     bundle = tasks.package(**run, report=report).with_overrides(node_name="package")
     # A backbone that cannot be had must stop the run before a picture is touched.
     start >> rows

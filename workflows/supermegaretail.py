@@ -54,10 +54,10 @@ def _trained(of: dict[str, dict], source: str, release_to: str, forecasts_to: st
     panel = panel_by_engine(checked.panel_on, lines, of["panels"])
     # Bad knobs must stop the run before a table is read. It takes one output: all of them together order nothing on a cluster.
     checked.timezone >> rows
-    return _learned(of, panel, lines, source, release_to), panel
+    return _learned(of, panel, lines, source, release_to, checked.named), panel
 
 
-def _learned(of: dict[str, dict], panel, lines, source: str, release_to: str):
+def _learned(of: dict[str, dict], panel, lines, source: str, release_to: str, named: str):
     """From a panel to a release: what was delivered."""
     knobs = {name: value for section in of.values() for name, value in section.items()}
     periods = {name: knobs[name] for name in ("horizon", "origins", "step")}
@@ -77,7 +77,7 @@ def _learned(of: dict[str, dict], panel, lines, source: str, release_to: str):
     behaviour = tasks.behave(forecaster=forecaster).with_overrides(node_name="behave")
 
     run = {"panel": panel, "chosen": chosen, "forecaster": forecaster, "metrics": metrics, "behaviour": behaviour, "lines": lines}
-    report = tasks.report(**run, parts=parts, source=source, **knobs).with_overrides(node_name="report")
+    report = tasks.report(**run, parts=parts, source=source, named=named, **knobs).with_overrides(node_name="report")
     bundle = tasks.package(**run, report=report).with_overrides(node_name="package")
     return tasks.release(bundle=bundle, release_to=release_to).with_overrides(node_name="release")
 
@@ -94,13 +94,14 @@ def supermegaretail(
     cost: dict,
     gate: dict,
     source: str = "sample",
-    release_to: str = "artifacts/supermegaretail",
+    release_to: str = "",
 ) -> tasks.Delivered:
     """Forecast the demand of every product in every store; deliver a forecaster, what it costs to be wrong, and a report.
 
     Args:
         source: sample, a folder, or an s3:// prefix with tables named by file or sub-folder; sales are needed
-        release_to: folder that holds the released versions and the pointer to the current one
+        release_to: folder of releases, whose pointer moves if every gate holds. Without one this is an experiment: a candidate in
+            artifacts/supermegaretail
     """
     of = {"tables": tables, "cleaning": cleaning, "panels": panels, "features": features}
     delivered, _ = _trained(of | {"backtest": backtest, "model": model, "cost": cost, "gate": gate}, source, release_to)
@@ -187,7 +188,8 @@ def retrain(
         release_to: folder that holds the released versions and the pointer to the current one
     """
     of = {"tables": tables, "cleaning": cleaning, "panels": panels, "features": features}
-    return _learned(of | {"backtest": backtest, "model": model, "cost": cost, "gate": gate}, panel, lines, source, release_to)
+    of |= {"backtest": backtest, "model": model, "cost": cost, "gate": gate}
+    return _learned(of, panel, lines, source, release_to, "")
 
 
 @workflow

@@ -17,19 +17,22 @@ FACTS = frozenset({"pipeline", "config", "commit", "data", "packages", "seed", "
 """What a bundle's manifest tells besides its files: the room's name, knobs, git commit, data fingerprint, versions of packages, seed,
 seconds per stage, and the verdict of the gates."""
 
+OPTIONAL = frozenset({"name"})
+"""What it may tell besides: the name of the run."""
+
 
 def write(out: Path, files: Mapping[str, Path], texts: Mapping[str, str], facts: Mapping[str, Any]) -> None:
     """Fill the empty or absent folder *out* with copies of *files*, with *texts*, and last with the manifest.
 
-    *facts* has exactly the keys of ``FACTS``; the time of writing is added as ``created`` (UTC, ISO 8601). One of the files
-    or texts is ``metrics.json``, with entries as in :mod:`trainworks.release.scores`.
+    *facts* has the keys of ``FACTS``, and may have those of ``OPTIONAL``; the time of writing is added as ``created`` (UTC, ISO 8601).
+    One of the files or texts is ``metrics.json``, with entries as in :mod:`trainworks.release.scores`.
     Until the manifest is there, nobody takes the folder for a bundle.
 
     Raises:
         ValueError: missing or unknown facts, scores missing or malformed, a name given twice or leaving the folder, or *out* has
             something in it.
     """
-    if wrong := FACTS ^ facts.keys():
+    if wrong := FACTS ^ (facts.keys() - OPTIONAL):
         raise ValueError(f"facts of a bundle are {', '.join(sorted(FACTS))}; missing or unknown: {', '.join(sorted(wrong))}")
     if twice := files.keys() & texts.keys():
         raise ValueError(f"given as file and as text: {', '.join(sorted(twice))}")

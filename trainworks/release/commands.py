@@ -8,15 +8,20 @@ from trainworks.errors import IntegrityError, ReleaseError
 from trainworks.release import gates, releases, stored
 from trainworks.storage import places
 
-HEAD = ("version", "made (UTC)", "", "gates", "objective", "seed", "commit")
+HEAD = ("version", "name", "made (UTC)", "", "gates", "objective", "seed", "commit")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add ``release list|promote|rollback|check`` to the *commands* of a parser."""
+    """Add ``release list|status|promote|rollback|check`` to the *commands* of a parser."""
     parser = commands.add_parser("release", help="versions of a release folder: list them, promote one, roll back")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     for name, action, words in (
         ("list", _list, "every version: time, gates, objective, seed, commit, and which is current"),
+        (
+            "status",
+            _status,
+            "how the newest version stands, or the one that TARGET is; exit status 0: every gate holds, 1: one fails, 2: error",
+        ),
         ("promote", _promote, "make a version current whose gates held"),
         ("rollback", _rollback, "make the version current that was so before; one step only"),
         ("check", _check, "verify every file of the current version, or of a bundle, and run its examples"),
@@ -24,8 +29,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         chosen = actions.add_parser(name, help=words, description=words)
         chosen.add_argument("target", metavar="TARGET", help="what release_to was, or a bundle to check: a folder or s3://bucket/prefix")
         if action is _promote:
-            chosen.add_argument("version", metavar="VERSION", help="a name that list shows")
+            chosen.add_argument("version", metavar="VERSION", help="a name that list shows, or the place of a version of another folder")
         chosen.set_defaults(command=action)
+        if action is _status:
+            chosen.set_defaults(error_status=2)
 
 
 def _list(chosen: argparse.Namespace) -> None:
@@ -49,18 +56,31 @@ def _row(to: str, version: str, pointer: releases.Pointer | None) -> list[object
     try:
         [run] = compare.runs([f"{to}/{releases.VERSIONS}/{version}"])
     except IntegrityError:
-        return [version, None, mark, "damaged", None, None, None]
+        return [version, None, None, mark, "damaged", None, None, None]
     made = str(run.facts.get("created")).replace("T", " ").removesuffix("+00:00")
     reached = f"{run.scores.main.name} {compare.digits(run.scores.main.value)}" if run.scores else None
     seed = run.facts.get("seed")
     return [
-        *(version, made, mark, gates.in_short(run.facts.get("verdict", {})), reached),
+        *(version, run.facts.get("name"), made, mark, gates.in_short(run.facts.get("verdict", {})), reached),
         *(None if seed is None else str(seed), str(run.facts.get("commit"))[:12]),
     ]
 
 
+def _status(chosen: argparse.Namespace) -> int:
+    from trainworks.release.status import status
+
+    found = status(chosen.target)
+    print(found.sentence)
+    return 0 if found.passed else 1
+
+
 def _promote(chosen: argparse.Namespace) -> None:
-    pointer = releases.promote(chosen.target, chosen.version)
+    to, version = chosen.target, chosen.version
+    if "/" in version:
+        releases.check_target(to)
+        with stored.locate(version).folder() as bundle:
+            version = releases.release(bundle, to, move=False).version
+    pointer = releases.promote(to, version)
     print(f"{pointer.version} is current" + (f"; before it was {pointer.previous}" if pointer.previous else ""))
 
 

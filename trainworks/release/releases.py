@@ -33,10 +33,11 @@ class Released:
     why: str
 
 
-def release(bundle: Path, to: str) -> Released:
+def release(bundle: Path, to: str, move: bool = True) -> Released:
     """Copy *bundle* to the release folder *to* as a version, and move the pointer there if its gates hold.
 
-    If they do not, the version stays as a candidate, the pointer is untouched, and ``why`` names the gates.
+    If they do not, or *move* is false as in an experiment, the version stays as a candidate and the pointer is untouched; ``why`` names
+    the gates that failed.
     Repeating a release changes nothing and gives the same answer; releasing an earlier bundle again rolls back to it.
 
     Raises:
@@ -51,7 +52,7 @@ def release(bundle: Path, to: str) -> Released:
     checksum = manifest.sha256(bundle / manifest.NAME)
     version = _version(bundle, facts, checksum)
     uri = there.publish(bundle, version, facts, checksum)
-    moved = facts["verdict"]["passed"] is True
+    moved = move and facts["verdict"]["passed"] is True
     if moved and not there.swap(expected, tag, Pointer(version, checksum, expected.version if expected else None)):
         names = [pointer.version if pointer else "nothing" for pointer in (expected, there.read()[0])]
         raise ReleaseConflict(

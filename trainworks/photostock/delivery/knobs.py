@@ -12,8 +12,9 @@ class GateConfig(Section):
     name = "gate"
 
     gates: str = knob(
-        "recall >= 0, gain >= 0, forgetting <= 0.1, parity <= 1e-5, rejected <= 0.1",
-        "what must hold for a release, such as recall >= 0.25, regression <= 0.02, flip >= 0.9 waived",
+        "queries >= 50, lift >= 2, sure_gain >= 0, lost <= 0.02, forgetting <= 0.1, parity <= 1e-5, rejected <= 0.1, "
+        "consistency >= 1, flip >= 0.7, rotation >= 0.6, reencoding >= 0.8, rescaling >= 0.8",
+        "what must hold for a release, such as recall >= 0.25, lost <= 0.02, flip >= 0.9 waived",
     )
 
     def __post_init__(self) -> None:

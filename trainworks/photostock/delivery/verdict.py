@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -40,8 +40,16 @@ def _measured(
             return _recall(metrics, "finetuned"), ""
         case "gain":
             return _recall(metrics, "finetuned") - _recall(metrics, "baseline"), ""
+        case "queries":
+            return float(metrics["finetuned"]["text_to_image"]["queries"]), ""
+        case "lift":
+            return metrics["finetuned"]["text_to_image"]["interval"]["R@10"][0] / metrics["chance"]["R@10"], ""
+        case "sure_gain":
+            return metrics["paired"]["text_to_image"]["R@10"]["interval"][0], ""
+        case "lost":
+            return _lost(metrics, lambda over: over["difference"])
         case "regression":
-            return _regression(metrics)
+            return _lost(metrics, lambda over: over["interval"][1])
         case "forgetting":
             lost = {kind: models["baseline"]["R@10"] - models["finetuned"]["R@10"] for kind, models in metrics["queries"].items()}
             return _largest(lost)
@@ -60,10 +68,10 @@ def _recall(metrics: Mapping[str, Any], model: str) -> float:
     return metrics[model]["text_to_image"]["R@10"]
 
 
-def _regression(metrics: Mapping[str, Any]) -> tuple[float, str]:
+def _lost(metrics: Mapping[str, Any], gained: Callable[[Mapping[str, Any]], float]) -> tuple[float, str]:
     release = metrics.get("release", {})
     if "over_release" in metrics:
-        return -metrics["over_release"]["text_to_image"]["R@10"]["interval"][1], f"against {release['version']}"
+        return -gained(metrics["over_release"]["text_to_image"]["R@10"]), f"against {release['version']}"
     # Minus infinity: where there is nothing to lose, every bound holds.
     return -math.inf, f"{NO_RELEASE}: {release['version']} cannot be read, {release['unreadable']}" if release else NO_RELEASE
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trainworks.intervals import bootstrap
+from trainworks.intervals import paired as paired_interval
+from trainworks.intervals import wilson
 from trainworks.photostock.evaluation.ranking import Retrieval, blocks, reaching
 
 STEP = 0.01
@@ -18,21 +19,21 @@ def summary(retrieval: Retrieval) -> dict:
     """Each metric, the median rank, the number of queries, and where each metric lies with 95 % confidence.
 
     R@k is the share of queries with a right answer among the first k, MRR the mean of 1 / rank, mAP the mean
-    average precision. The intervals are those of `bootstrap` over the queries.
+    average precision. The intervals are Wilson's.
 
     >>> four = summary(Retrieval(np.array([1, 3, 7, 20]), precision=np.ones(4), gain=np.ones(4)))
     >>> four["R@1"], four["R@5"], four["R@10"], four["median_rank"], four["queries"]
     (0.25, 0.5, 0.75, 5.0, 4)
     """
-    values = retrieval.values()
-    intervals = dict(zip(values, bootstrap(np.stack(list(values.values()), 1)), strict=True))
-    return {**retrieval.means(), "median_rank": float(np.median(retrieval.rank)), "queries": len(retrieval.rank), "interval": intervals}
+    means, queries = retrieval.means(), len(retrieval.rank)
+    intervals = {name: list(wilson(mean, queries)) for name, mean in means.items()}
+    return {**means, "median_rank": float(np.median(retrieval.rank)), "queries": queries, "interval": intervals}
 
 
 def paired(retrieval: Retrieval, reference: Retrieval) -> dict[str, dict]:
     """How much better *retrieval* is than *reference* on the same queries: each metric's difference and its 95 % interval.
 
-    Each query is compared with itself, so that hard and easy queries do not blur the difference.
+    Each query is compared with itself, so that hard and easy queries do not blur the difference; see ``intervals.paired``.
 
     Raises:
         ValueError: they do not have equally many queries.
@@ -41,7 +42,7 @@ def paired(retrieval: Retrieval, reference: Retrieval) -> dict[str, dict]:
         raise ValueError(f"a paired difference needs the same queries, got {len(retrieval.rank)} and {len(reference.rank)}")
     before = reference.values()
     gains = {name: value_Q - before[name] for name, value_Q in retrieval.values().items()}
-    intervals = bootstrap(np.stack(list(gains.values()), 1))
+    intervals = paired_interval(np.stack(list(gains.values()), 1))
     return {name: {"difference": float(g.mean()), "interval": i} for (name, g), i in zip(gains.items(), intervals, strict=True)}
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from trainworks import facts
-from trainworks.intervals import wilson
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.delivery.verdict import verdict
@@ -24,10 +23,10 @@ from trainworks.report.page import Table, curves, percent, render
 from trainworks.storage import manifest
 
 
-def report(run: Run, shards: list[Path], source: str, data: DataConfig, train: TrainConfig, gate: GateConfig, out: Path) -> None:
+def report(run: Run, shards: list[Path], source: str, name: str, data: DataConfig, train: TrainConfig, gate: GateConfig, out: Path) -> None:
     """Judge *run* by *gate*, and write ``report.html``, one self-contained page, ``verdict.json`` and ``ran.json`` into the folder *out*.
 
-    *shards* are those that the dataset was curated from; knobs and *source* are shown. ``ran.json`` has the facts of the run.
+    *shards* are those that the dataset was curated from; knobs, *source* and the run's *name* are shown. ``ran.json`` has its facts.
 
     Raises:
         DataError: as `write`.
@@ -40,7 +39,7 @@ def report(run: Run, shards: list[Path], source: str, data: DataConfig, train: T
         "evaluate": [run.metrics],
         "behave": [run.behaviour],
     }
-    ran = facts.run(facts.knobs(data, train, gate, source=source), facts.defaults(data, train, gate), stages, PACKAGES)
+    ran = facts.run(facts.knobs(data, train, gate, source=source), facts.defaults(data, train, gate), stages, PACKAGES, name)
     write(run, shards, verdict(run, gate), ran, out)
 
 
@@ -66,7 +65,7 @@ def write(run: Run, shards: list[Path], verdict: Mapping[str, Any], ran: Mapping
         before=before["R@10"],
         after=after["R@10"],
         chance=measured["chance"]["R@10"],
-        interval=wilson(after["R@10"], after["queries"]),
+        interval=after["interval"]["R@10"],
         measured=measured,
         release=measured.get("release"),
         tables=_tables(measured),

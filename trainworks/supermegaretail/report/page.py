@@ -34,11 +34,19 @@ _NAMES = 160
 
 
 def report(
-    run: Run, lines: Sequence[Path], parts: Sequence[Path], source: str, sections: Sequence[Section], gate: GateConfig, out: Path
+    run: Run,
+    lines: Sequence[Path],
+    parts: Sequence[Path],
+    source: str,
+    sections: Sequence[Section],
+    gate: GateConfig,
+    out: Path,
+    name: str = "",
 ) -> None:
     """Judge *run* by *gate*, and write ``report.html``, one self-contained page, ``verdict.json`` and ``ran.json`` into the folder *out*.
 
-    *lines* are the folders of clean and *parts* those of the backtest; the knobs of *sections* and *gate* and the *source* are shown.
+    *lines* are the folders of clean and *parts* those of the backtest; the knobs of *sections* and *gate*, the *source* and the run's
+    *name* are shown.
 
     Raises:
         DataError: the lines of a table do not add up.
@@ -52,7 +60,7 @@ def report(
         "evaluate": [run.metrics],
         "behave": [run.behaviour],
     }
-    ran = facts.run(facts.knobs(*sections, gate, source=source), facts.defaults(*sections, gate), stages, PACKAGES)
+    ran = facts.run(facts.knobs(*sections, gate, source=source), facts.defaults(*sections, gate), stages, PACKAGES, name)
     write(run, lines, verdict(run, lines, gate), ran, [type(section) for section in (*sections, gate)], out)
 
 
