@@ -217,7 +217,7 @@ def report(
     from trainworks.photostock.run import Run
 
     run = Run(path(dataset), path(checkpoint), path(encoders), path(metrics), path(behaviour))
-    report(run, paths(shards, whole=False), source, named, data, train, gate, out)
+    report(run, paths(shards, whole=False), source, data, train, gate, out, named)
     return FlyteDirectory(str(out))
 
 

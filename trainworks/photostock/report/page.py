@@ -23,7 +23,9 @@ from trainworks.report.page import Table, curves, percent, render
 from trainworks.storage import manifest
 
 
-def report(run: Run, shards: list[Path], source: str, name: str, data: DataConfig, train: TrainConfig, gate: GateConfig, out: Path) -> None:
+def report(
+    run: Run, shards: list[Path], source: str, data: DataConfig, train: TrainConfig, gate: GateConfig, out: Path, name: str = ""
+) -> None:
     """Judge *run* by *gate*, and write ``report.html``, one self-contained page, ``verdict.json`` and ``ran.json`` into the folder *out*.
 
     *shards* are those that the dataset was curated from; knobs, *source* and the run's *name* are shown. ``ran.json`` has its facts.
