@@ -12,8 +12,8 @@ Must = Literal["at least", "at most"]
 class Gate:
     """One measured *value* against its *bound*; what is not a number never passes.
 
-    A *waived* gate is measured and shown like any other, and holds no release back. *note* is what else a person must
-    know of the value, such as why there was nothing to measure.
+    A *waived* gate is measured and shown like any other, and holds no release back. *note* is what else a person must know of the
+    value, such as why there was nothing to measure; *unit* says how value and bound are read, see `in_words`.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Gate:
     must: Must = "at least"
     waived: bool = False
     note: str = ""
+    unit: str = ""
 
     @property
     def passed(self) -> bool:
@@ -50,10 +51,40 @@ def verdict(gates: Sequence[Gate]) -> dict[str, Any]:
             "waived": gate.waived,
             "meaning": gate.meaning,
             "note": gate.note,
+            **({"unit": gate.unit} if gate.unit else {}),
         }
         for gate in gates
     ]
     return {"passed": all(gate.passed or gate.waived for gate in gates), "gates": rows}
+
+
+def in_words(value: float, unit: str) -> str:
+    """*value* as a person reads it: of ``share`` in per cent, of ``points`` in hundredths, of ``parts`` as one in how many, else as it is.
+
+    >>> in_words(0.384, "share"), in_words(-0.05747, "points"), in_words(5.104e-07, "parts"), in_words(12, "queries")
+    ('38.4 %', '−5.7 points', '1 part in 2,000,000', '12 queries')
+    """
+    match unit:
+        case "share":
+            words = f"{100 * value:.1f} %"
+        case "points":
+            words = f"{100 * value:.1f} points"
+        case "parts":
+            words = f"1 part in {float(f'{1 / value:.2g}'):,.0f}" if value > 0 else "0"
+        case _:
+            words = f"{value:,.4g} {unit}" if unit else f"{value:g}"
+    return words.replace("-", "−") if unit else words
+
+
+def missed(row: Mapping[str, Any]) -> str:
+    """What the gate of *row* asked for, what was measured, and by how much that is off."""
+    unit = row.get("unit", "")
+    must = f"{row['meaning']} must be {row['must']} {in_words(row['bound'], unit)}"
+    if row["value"] is None:
+        return f"{must}, is not a number{_noted(row)}"
+    off = abs(row["bound"] - row["value"])
+    words = f"{off:.3g}" if not unit else in_words(off, unit) if unit != "parts" else f"{row['value'] / row['bound']:.3g} times as much"
+    return f"{must}, is {in_words(row['value'], unit)}, {words}{'' if unit == 'parts' else ' off'}{_noted(row)}"
 
 
 def why(verdict: Mapping[str, Any]) -> str:
@@ -74,6 +105,8 @@ def in_short(verdict: Mapping[str, Any]) -> str:
 
 def _missed(row: Mapping[str, Any]) -> str:
     waived = " and is waived" if row.get("waived") else ""  # bundles made before there were waivers can be released again
-    value = "is not a number" if row["value"] is None else f"is {row['value']:g}, {abs(row['bound'] - row['value']):.3g} off"
-    note = f" ({row['note']})" if row.get("note") else ""
-    return f"gate {row['gate']} failed{waived}: {row['meaning']} must be {row['must']} {row['bound']:g}, {value}{note}"
+    return f"gate {row['gate']} failed{waived}: {missed(row)}"
+
+
+def _noted(row: Mapping[str, Any]) -> str:
+    return f" ({row['note']})" if row.get("note") else ""

@@ -13,12 +13,13 @@ from trainworks.release.gates import Gate, Must, verdict
 
 
 class Measure(NamedTuple):
-    """Which way a measure must go, what it means, and the *least* and the *most* that a bound on it may be."""
+    """Which way a measure must go, what it means, the *least* and *most* that a bound on it may be, its *unit* for ``gates.in_words``."""
 
     must: Must
     meaning: str
     least: float = 0.0
     most: float = 1.0
+    unit: str = ""
 
 
 class Asked(NamedTuple):
@@ -71,7 +72,7 @@ def judge(text: str, measures: Measures, measured: Callable[[str], tuple[float, 
     for name, bound, waived in parse(text, measures):
         value, note = measured(name)
         value = round(value, 12)  # 0.42 - 0.37 is a little less than 0.05, which is enough
-        rows.append(Gate(name, value, bound, measures[name].meaning, measures[name].must, waived, note))
+        rows.append(Gate(name, value, bound, measures[name].meaning, measures[name].must, waived, note, measures[name].unit))
     return verdict(rows)
 
 

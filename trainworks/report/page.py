@@ -60,11 +60,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Bars:
-    """Shares between 0 and 1 as horizontal bars: per group one bar for each of at most three series."""
+    """Shares between 0 and 1 as horizontal bars: per group one bar for each of at most three series.
+
+    *colours* are the numbers of the series' colours, so that what one means stays the same where a series is missing.
+    """
 
     title: str
     series: Sequence[str]
     groups: Mapping[str, Sequence[float]]
+    colours: Sequence[int] = (1, 2, 3)
 
 
 def render(template: str, **content: object) -> str:

@@ -108,15 +108,15 @@ def test_foreign_text_is_shown_and_never_run(tmp_path: Path) -> None:
 def test_the_headline_counts_queries_of_100(page: Page) -> None:
     """Before, after with its interval, and chance are those of the metrics, as whole queries of 100; the verdict comes first."""
     assert page.text.count("38 of 100 queries find their picture in the top ten") == 1
-    assert "before fine-tuning 12 after fine-tuning 28 to 48, with 95 % confidence 38 by chance 10" in page.text
+    assert "before fine-tuning 12 % after fine-tuning 28 to 48 %, with 95 % confidence 38 % by chance 10 %" in page.text
     assert page.text.index("1 of 2 gates fails") < page.text.index("before fine-tuning")
 
 
 def test_the_verdict_names_the_gate_that_fails(page: Page) -> None:
     """A gate's value, bound and result stand in one row, told by word and not only by colour."""
     assert "✗ 1 of 2 gates fails" in page.text
-    assert "gain gain of R@10 0.267 at least 0.275 ✗ fails" in page.text
-    assert "0.384 at least 0.3 ✓ holds" in page.text
+    assert "gain ✗ fails 0.267 at least 0.275 gain of R@10" in page.text
+    assert "✓ holds 0.384 at least 0.3" in page.text
 
 
 def test_a_passed_verdict_says_so(run: ToyRun, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_waived_gate_is_not_said_to_hold(run: ToyRun, tmp_path: Path) -> None:
     waived = a_gate("gain", 0.267, 0.275, False) | {"waived": True, "note": "let through"}
     text = page_of({**run, "verdict": {"passed": True, "gates": [VERDICT["gates"][0], waived]}}, tmp_path).text
     assert "✓ Every gate holds but 1 that is waived: the model may be released" in text
-    assert "0.267 at least 0.275 ✗ fails, waived (let through)" in text
+    assert "✗ fails, waived (let through) 0.267 at least 0.275" in text
 
 
 def test_the_numbers_are_those_of_the_metrics(page: Page) -> None:
@@ -144,7 +144,7 @@ def test_the_numbers_are_those_of_the_metrics(page: Page) -> None:
     assert "picture to text, MRR −1.2 (−9.2 to +6.8)" in page.text
     assert "5–9 words 40 14.2 % 36.0 % +21.8" in page.text
     assert "text encoder ✗ left out 30.1 % 8.3 points 22.9 MB 90.4 MB" in page.text
-    assert "image encoder 3.0e-07 1, 2, 3, 8" in page.text
+    assert "image encoder 1 part in 3,400,000 1, 2, 3, 8" in page.text
 
 
 def test_the_ledger_adds_up_for_the_reader(page: Page) -> None:
@@ -233,7 +233,7 @@ def test_the_last_release_stands_beside_the_new_model(run: ToyRun, tmp_path: Pat
     """In the headline and the tables; a category it never saw is marked, with what it was trained on."""
     told = changed(run, "metrics", "metrics.json", released(overlap={"asked": 100, "trained_on": 0}), tmp_path)
     page = page_of(told, tmp_path / "out")
-    assert "the last release 31 after fine-tuning" in page.text
+    assert "the last release 31 % after fine-tuning" in page.text
     assert "It was trained on none of the 100 test pictures of this run: the comparison is fair." in page.text
     assert "text to picture, R@10 +26.7 (+18.7 to +34.7) +7.4 (−0.6 to +15.4)" in page.text
     assert "animal · new 31 0 9 22.2 % 31.0 % 33.3 % +7.4 (−0.6 to +15.4) flag 28 28 11" in page.text
@@ -257,7 +257,7 @@ def test_a_release_that_knows_the_test_is_not_trusted(run: ToyRun, tmp_path: Pat
 
 def test_a_missing_release_is_told(run: ToyRun, page: Page, tmp_path: Path) -> None:
     """There is none yet, or it cannot be loaded: the page says which, and why."""
-    assert "Nothing has been released yet" in page.text
+    assert "There is no earlier release to compare with." in page.text
     told = {"version": "20260131-7", "unreadable": "its manifest is damaged"}
     broken = changed(run, "metrics", "metrics.json", lambda metrics: {**metrics, "release": told}, tmp_path)
     words = "The last release, 20260131-7 , could not be loaded, so there is no comparison with it: its manifest is damaged"
@@ -309,7 +309,7 @@ def test_what_ran_is_told(page: Page) -> None:
     )
     assert "image.head 327,936 1 0.001 1 – image 3,413,024 0.1 0.0001 2 4 text 22,565,376 0 0 – –" in page.text
     assert "onnxruntime 1.32.0 torch 2.15.0" in page.text
-    assert RAN["command"] in page.text and page.text.count("0123abc") == 2
+    assert RAN["command"] in page.text and page.text.count("0123abc") == 3
 
 
 def test_the_kept_epoch_is_named(page: Page) -> None:
@@ -386,4 +386,17 @@ def test_a_perfect_model_has_no_misses(run: ToyRun, tmp_path: Path) -> None:
 def test_a_value_that_is_no_number_is_shown_as_failed(run: ToyRun, tmp_path: Path) -> None:
     """A gate whose value could not be measured has a dash, and does not hold."""
     verdict = {"passed": False, "gates": [a_gate("reach", None, 0.3, False)]}
-    assert "reach of R@10 – at least 0.3 ✗ fails" in page_of({**run, "verdict": verdict}, tmp_path).text
+    assert "✗ fails – at least 0.3 reach of R@10" in page_of({**run, "verdict": verdict}, tmp_path).text
+
+
+def test_a_test_of_few_queries_decides_nothing(run: ToyRun, tmp_path: Path) -> None:
+    """Title and badge say the real counts, and that they are too few, though every gate holds."""
+
+    def few(metrics: dict) -> dict:
+        text = metrics["finetuned"]["text_to_image"] | {"R@10": 1.0, "queries": 12}
+        return metrics | {"finetuned": metrics["finetuned"] | {"text_to_image": text}}
+
+    verdict = {"passed": True, "gates": VERDICT["gates"][:1]}
+    page = page_of({**changed(run, "metrics", "metrics.json", few, tmp_path), "verdict": verdict}, tmp_path / "out")
+    assert "12 of 12 queries find their picture in the top ten" in page.text and "100 of 100" not in page.text
+    assert "? 12 queries are too few to decide; ask at least 50" in page.text and "may be released" not in page.text

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.photostock.toy_run import TITLES, ToyRun, a_run, a_sample, drawn
 from trainworks.errors import DataError
-from trainworks.photostock.report.pictures import Picture, credits, seen, thumbnails
+from trainworks.photostock.report.pictures import Picture, credits, seen, thumbnails, without_address
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +58,19 @@ def test_a_picture_shown_twice_is_credited_once() -> None:
         Picture(title, name, "CC0", uri) for title, name, uri in (("b", "Zoe", "1"), ("a", "Zoe", "2"), ("b", "Zoe", "3"), ("c", "Al", "4"))
     ]
     assert credits(shown) == {"CC0": {"Al": ["c"], "Zoe": ["a", "b"]}}
+
+
+@pytest.mark.parametrize(
+    ("contributor", "name"),
+    [
+        ("Ada Byron <ada@example.org>", "Ada Byron"),
+        ("Ada Byron (ada.b@mail.example.org)", "Ada Byron"),
+        ("ada@example.org", "ada"),
+        ("mailto:ada@example.org, Ada", "Ada"),
+        ("Ada @ home", "Ada @ home"),
+        ("", ""),
+    ],
+)
+def test_credits_have_names_and_no_addresses(contributor, name):
+    """Of an address alone, what stands before the @."""
+    assert without_address(contributor) == name

@@ -29,6 +29,7 @@ def test_the_chart_has_at_most_three_series() -> None:
     ways = METRICS["finetuned"]
     found = results.recall({**METRICS, "release": ways})
     assert found["chart"].series == ["after", "released", "before"]
+    assert results.recall(METRICS)["chart"].colours == [1, 3, 4] and found["chart"].colours == [1, 2, 3], "a model keeps its colour"
     assert [row[0] for row in found["to_image"].rows] == ["after", "released", "before", "chance"]
 
 

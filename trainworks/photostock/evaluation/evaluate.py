@@ -220,12 +220,15 @@ def _int8(folder: Path, fp32: _Answers, int8: _Answers) -> dict[str, dict]:
     for name, answers in mixed.items():
         recall = _recall(answers)
         size, fp32_size = ((folder / f"{name}{suffix}").stat().st_size for suffix in (".int8.onnx", ".onnx"))
+        lost, large = full - recall > INT8_LOSS, size > INT8_SIZE * fp32_size
+        reasons = [f"loses more than {100 * INT8_LOSS:g} points"] * lost + [f"larger than {INT8_SIZE:g} of fp32"] * large
         towers[name] = {
             "R@10": recall,
             "loss": full - recall,
             "bytes": size,
             "fp32_bytes": fp32_size,
-            "ships": full - recall <= INT8_LOSS and size <= INT8_SIZE * fp32_size,
+            "ships": not reasons,
+            "why": ": " + ", ".join(reasons) if reasons else "",
         }
     return towers
 

@@ -22,6 +22,9 @@ from trainworks.report import verdict as gates_table
 from trainworks.report.page import Table, curves, percent, render
 from trainworks.storage import manifest
 
+ENOUGH = 50
+"""Queries below which no verdict on recall means anything: its interval is 27 points wide."""
+
 
 def report(
     run: Run, shards: list[Path], source: str, data: DataConfig, train: TrainConfig, gate: GateConfig, out: Path, name: str = ""
@@ -66,6 +69,16 @@ def write(run: Run, shards: list[Path], verdict: Mapping[str, Any], ran: Mapping
         gates=gates_table.table(verdict),
         before=before["R@10"],
         after=after["R@10"],
+        found=round(after["R@10"] * after["queries"]),
+        queries=after["queries"],
+        screen=gates_table.screen(
+            verdict,
+            ran,
+            manifest.digest(run.dataset),
+            _json(run.behaviour / "behaviour.json")["checks"],
+            gates_table.change(measured.get("over_release", {}).get("text_to_image", {}).get("R@10"), after["queries"], "queries"),
+            f"{after['queries']} queries are too few to decide; ask at least {ENOUGH}" if after["queries"] < ENOUGH else "",
+        ),
         chance=measured["chance"]["R@10"],
         interval=after["interval"]["R@10"],
         measured=measured,

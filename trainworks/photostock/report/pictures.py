@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ THUMBNAIL = 112
 
 SEEN = 160
 """Longer side of a picture as the model saw it, in pixels: details are the point of it."""
+
+
+_ADDRESS = re.compile(r"[<(\[]?(mailto:)?[^\s<>()\[\]@,;]+@[^\s<>()\[\]@,;]+\.[^\s<>()\[\]@,;]+[>)\]]?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,12 @@ def credits(pictures: Collection[Picture]) -> dict[str, dict[str, list[str]]]:
     return titles
 
 
+def without_address(contributor: str) -> str:
+    """The name of a *contributor* without an e-mail address in or around it; of an address alone, what stands before the @."""
+    name = _ADDRESS.sub("", contributor).strip(" ,;-")
+    return name or contributor.strip(" <>()").partition("@")[0]
+
+
 def _rows(dataset: Path, ids: Collection[str]) -> dict[str, dict[str, Any]]:
     """What the dataset says of the pictures called *ids*."""
     columns = ["id", "shard", "row", "title", "contributor", "licence"]
@@ -95,5 +105,5 @@ def small(row: dict[str, Any], image: Image.Image, longest: int, text: str = "")
     image.save(file, "WEBP", quality=80)
     uri = f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
     title = row["title"] or f"untitled, {row['id']}"
-    contributor, licence = row["contributor"] or "unknown contributor", row["licence"] or "licence not stated"
+    contributor, licence = without_address(row["contributor"] or "") or "unknown contributor", row["licence"] or "licence not stated"
     return Picture(short(title), short(contributor), short(licence), uri, text)

@@ -5,6 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from trainworks.release.gates import in_words
 from trainworks.report.page import Bars, Mark, Quantity, Table, curves, megabytes, percent, short
 
 RECALLS = ("R@1", "R@5", "R@10")
@@ -30,7 +31,8 @@ def recall(measured: Mapping[str, Any]) -> dict[str, Any]:
 
     series = rows("text_to_image")[:3]
     shares = {k: [row[k] for _, row in series] for k in RECALLS}
-    chart = Bars("Text to picture: queries that find their picture", [name for name, _ in series], shares)
+    colours = [[*MODELS.values(), "chance"].index(name) + 1 for name, _ in series]
+    chart = Bars("Text to picture: queries that find their picture", [name for name, _ in series], shares, colours)
     return {"chart": chart, "to_image": table("text_to_image"), "to_text": table("image_to_text")}
 
 
@@ -99,7 +101,10 @@ def int8(encoders: Mapping[str, Any]) -> Table | None:
     head = ["Encoder in int8", "In the bundle", "R@10", "Lost", "Size", "Size in fp32"]
     rows: list[list[object]] = []
     for name, encoder in encoders.items():
-        ships, lost = Mark(encoder["ships"], "ships" if encoder["ships"] else "left out"), Quantity(f"{100 * encoder['loss']:.1f} points")
+        ships, lost = (
+            Mark(encoder["ships"], "ships" if encoder["ships"] else f"left out{encoder.get('why', '')}"),
+            Quantity(f"{100 * encoder['loss']:.1f} points"),
+        )
         sizes = megabytes(encoder["bytes"]), megabytes(encoder["fp32_bytes"])
         rows.append([name.replace("_", " "), ships, percent(encoder["R@10"]), lost, *sizes])
     return Table("Smaller encoders", head, rows) if rows else None
@@ -108,7 +113,7 @@ def int8(encoders: Mapping[str, Any]) -> Table | None:
 def parity(encoders: Mapping[str, Any]) -> Table:
     """How far the ONNX files are from the torch model."""
     rows = [
-        [name.replace("_", " "), Quantity(f"{tower['max_abs']:.1e}"), Quantity(", ".join(map(str, tower["batches"])))]
+        [name.replace("_", " "), Quantity(in_words(tower["max_abs"], "parts")), Quantity(", ".join(map(str, tower["batches"])))]
         for name, tower in encoders.items()
     ]
     return Table("The shipped encoders against the trained model", ["Encoder", "Largest difference", "Batch sizes tried"], rows)

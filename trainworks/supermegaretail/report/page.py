@@ -84,6 +84,9 @@ def write(
         "supermegaretail/report/page.html",
         verdict=verdict,
         gates=gates_table.table(verdict),
+        screen=gates_table.screen(
+            verdict, ran, manifest.digest(run.panel), _json(run.behaviour / "behaviour.json")["checks"], _change(measured)
+        ),
         measured=measured,
         saved=measured["gains"]["cost_share"],
         release=measured.get("release"),
@@ -111,6 +114,15 @@ def write(
     (out / "report.html").write_text(page, encoding="utf-8")
     (out / "verdict.json").write_text(json.dumps(verdict, indent=1, sort_keys=True) + "\n")
     (out / "ran.json").write_text(json.dumps(ran, indent=1, sort_keys=True) + "\n")
+
+
+def _change(measured: Mapping[str, Any]) -> str:
+    """Against the last release, in words: the share of its loss that is saved on the same series."""
+    saved = measured.get("over_release", {}).get("pinball_share", {})
+    if saved.get("value") is None:
+        return "There is no earlier release to compare with."
+    value, low, high = (f"{100 * share:+.1f} %".replace("-", "−") for share in (saved["value"], *saved["interval"]))
+    return f"Against the last release: {value} of its loss saved ({low} to {high}, on the same series)."
 
 
 def _behaviour(folder: Path) -> Markup:
