@@ -12,7 +12,7 @@ from trainworks.release.scores import Gain, Score, Scores
 from trainworks.storage import manifest, s3
 
 HISTORY = [{"epoch": e, "step": 9 * e, "train_loss": 4.0 - e if e else None, "val_loss": 5.0 - e, "best": e == 1} for e in range(2)]
-ACCURACY = "accuracy (share)"
+ACCURACY = "accuracy"
 
 
 def a_run(folder, *scores, history=None, **knobs):
@@ -54,9 +54,9 @@ def test_a_score_has_unit_interval_and_gain(tmp_path):
     gain = Gain("the untouched model", -0.05, (-0.1, 0.0002))
     other = Score("accuracy", 0.5, (0.4, 0.6), "higher", "share", gain=gain), Score("bias", 0.0, (-0.0004, 1234.5), "lower", "pieces")
     runs = compare.runs([a_run(tmp_path / "a"), a_run(tmp_path / "b", *other)])
-    assert row(runs, ACCURACY) == ["0.500 [0.400, 0.600]"] * 2
-    assert row(runs, f"{ACCURACY}, gain over the untouched model") == ["–", "-0.050 [-0.100, +0.0002]"]
-    assert row(runs, "bias (pieces, lower is better)") == ["–", "0.000 [-0.0004, 1,234.500]"]
+    assert row(runs, ACCURACY) == ["50.0 % (40.0 to 60.0)"] * 2
+    assert row(runs, f"{ACCURACY}, gain over the untouched model") == ["–", "−5.0 points (−10.0 to +0.0)"]
+    assert row(runs, "bias (pieces, lower is better)") == ["–", "0.000 (−0.0004 to 1,234.500)"]
 
 
 @pytest.mark.parametrize(("better", "stars"), [("higher", ["", " ★"]), ("lower", [" ★", ""])])
@@ -68,8 +68,8 @@ def test_the_best_is_marked_by_its_direction(tmp_path, better, stars):
     ]
     runs = compare.runs(places)
     rows = {cells[0].partition(" ")[0]: cells[1:] for cells in compare.table(runs).rows}
-    assert [cell.partition("]")[2] for cell in rows["s"]] == stars
-    assert rows["t"] == ["1.000 [0.000, 1.000]"] * 2
+    assert [cell.partition(")")[2] for cell in rows["s"]] == stars
+    assert rows["t"] == ["1.000 (0.000 to 1.000)"] * 2
 
 
 def test_the_objective_comes_first_and_groups_without_gain(tmp_path):
@@ -91,7 +91,7 @@ def test_runs_that_cannot_be_compared_carry_a_warning(tmp_path, facts, words):
     assert words in compare.terminal(runs) and words in compare.page(runs)
     [name] = facts
     assert row(runs, name) == [toy_bundle.FACTS[name], "other"]
-    assert row(runs, ACCURACY) == ["0.500 [0.400, 0.600]", "0.900 [0.800, 1.000]"]
+    assert row(runs, ACCURACY) == ["50.0 % (40.0 to 60.0)", "90.0 % (80.0 to 100.0)"]
     assert compare.warnings(runs[:1] * 2) == []
 
 
@@ -100,7 +100,7 @@ def test_a_bundle_made_before_scores_compares_all_but_them(tmp_path):
     old = made_before_scores(tmp_path / "old", finetuned={"text_to_image": {"R@10": 0.3, "queries": 100}})
     runs = compare.runs([old, a_run(tmp_path / "a"), str(toy_bundle.write(tmp_path / "b", {"metrics.json": toy_bundle.metrics(0.9)}))])
     assert row(runs, "knob epochs") == ["4", "–", "–"] and row(runs, "ONNX files")[0] == "0.0 MB"
-    assert row(runs, ACCURACY) == ["–", "0.500 [0.400, 0.600]", "0.900 [0.800, 1.000] ★"]
+    assert row(runs, ACCURACY) == ["–", "50.0 % (40.0 to 60.0)", "90.0 % (80.0 to 100.0) ★"]
     words = "No scores of run 1: made before bundles had scores; package the run again to compare what it reached."
     assert compare.warnings(runs) == [words] and words in compare.terminal(runs) and words in compare.page(runs)
 
@@ -190,3 +190,29 @@ def test_the_command_prints_the_table_and_writes_the_page(tmp_path, capsys):
     assert "knob epochs" in capsys.readouterr().out and page.read_text().startswith("<!doctype html>")
     assert main(["compare", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def of_cases(folder, right, score="accuracy"):
+    """A toy run with the cases that it got right, of 100."""
+    cases = {"score": score, "cases": {str(number): int(number in right) for number in range(100)}}
+    texts = {"metrics.json": toy_bundle.metrics(len(right) / 100), "cases.json": json.dumps(cases)}
+    return str(toy_bundle.write(folder, texts))
+
+
+def test_runs_are_compared_case_by_case(tmp_path):
+    """Better, worse or not sure, with the paired difference, in the page as on the terminal; by whatever lies in both bundles."""
+    places = [
+        of_cases(tmp_path / name, right) for name, right in (("a", range(50)), ("b", range(60)), ("c", range(30)), ("d", range(1, 52)))
+    ]
+    runs = compare.runs(places)
+    words = compare.verdict(runs)
+    assert words[0] == "run 2 against run 1: accuracy +10.0 points (+3.4 to +16.2) on 100 shared cases: surely better."
+    assert words[1].startswith("run 3 against run 1: accuracy −20.0 points (") and words[1].endswith(": surely worse.")
+    assert words[2].endswith(": no sure difference.")
+    assert all(sentence in compare.terminal(runs) and sentence[1:] in compare.page(runs) for sentence in words)
+
+
+def test_what_cannot_be_paired_is_said(tmp_path):
+    """A run without cases, or with those of another score, is not called better or worse."""
+    runs = compare.runs([of_cases(tmp_path / "a", range(50)), a_run(tmp_path / "b"), of_cases(tmp_path / "c", range(90), "speed")])
+    assert compare.verdict(runs) == [f"run {n} against run 1: nothing can be said case by case, for they share no cases." for n in (2, 3)]

@@ -13,8 +13,8 @@ from typing import Any
 from markupsafe import Markup
 
 from trainworks.errors import IntegrityError
-from trainworks.release import gates, scores, stored
-from trainworks.release.scores import Gain, Score, Scores
+from trainworks.release import gates, pairs, scores, stored
+from trainworks.release.scores import Score, Scores
 from trainworks.release.stored import StoredBundle
 from trainworks.report.page import Table, cell, curves, megabytes, render, seconds
 
@@ -30,12 +30,14 @@ _WIDEST = 28
 class Run:
     """What one *bundle* says of the run that made it.
 
-    *scores* are None in a bundle that was made before bundles had them, *history* is empty where there is none.
+    *scores* are None in a bundle that was made before bundles had them, *history* is empty and *cases* are None where
+    there are none.
     """
 
     bundle: StoredBundle
     scores: Scores | None
     history: list[dict[str, Any]]
+    cases: dict[str, Any] | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -80,6 +82,27 @@ def table(runs: Sequence[Run]) -> Table:
     return Table("What differs, and what came of it", head, rows)
 
 
+def verdict(runs: Sequence[Run]) -> list[str]:
+    """Of each run but the first, in words: is it better than the first by the objective, case by case, and is that sure?"""
+    words = []
+    for number, run in enumerate(runs[1:], 2):
+        if not (runs[0].scores and run.scores and _label(runs[0].scores.main) == _label(run.scores.main)):
+            continue
+        score, said = run.scores.main, f"run {number} against run 1"
+        paired = pairs.difference(score, runs[0].cases, run.cases)
+        if paired is None:
+            words.append(f"{said}: nothing can be said case by case, for they share no cases.")
+            continue
+        value, (low, high), count = paired
+        sure = "no sure difference"
+        if low > 0 or high < 0:
+            sure = f"surely {'better' if (low > 0) == (score.better == 'higher') else 'worse'}"
+        if count < pairs.FEWEST:
+            sure = f"too few cases to decide, at least {pairs.FEWEST} are needed"
+        words.append(f"{said}: {score.name} {within(value, (low, high), score.unit, difference=True)} on {count:,} shared cases: {sure}.")
+    return words
+
+
 def warnings(runs: Sequence[Run]) -> list[str]:
     """Reasons not to take the numbers of *runs* for comparable or complete, in words."""
     words = []
@@ -100,7 +123,7 @@ def terminal(runs: Sequence[Run]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     names = [f"run {number}  {run.bundle.version}  ({run.bundle.uri})" for number, run in enumerate(runs, 1)]
     body = ["  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([*names, "", *body, *("\n" + warning for warning in warnings(runs))])
+    return "\n".join([*names, *("\n" + words for words in verdict(runs)), "", *body, *("\n" + warning for warning in warnings(runs))])
 
 
 def page(runs: Sequence[Run]) -> str:
@@ -116,6 +139,7 @@ def page(runs: Sequence[Run]) -> str:
         "release/compare.html",
         runs=Table("The runs", ["Run", "Pipeline", "Version", "Made", "Commit", "Place"], rows),
         comparison=table(runs),
+        verdict=verdict(runs),
         warnings=warnings(runs),
         charts=list(_charts(runs)),
         without=[f"run {number}" for number, run in enumerate(runs, 1) if not run.history],
@@ -143,15 +167,16 @@ def _reached(runs: Sequence[Run]) -> Iterator[list[object]]:
     for label in dict.fromkeys([*objectives, *(label for known in labelled for label in known)]):
         row = [known.get(label) for known in labelled]
         yield [label, *_values(row, comparable)]
-        gains = [score.gain if score and not score.group else None for score in row]
-        for over in dict.fromkeys(gain.over for gain in gains if gain):
-            yield [f"{label}, gain over {over}", *(_gain(gain) if gain and gain.over == over else None for gain in gains)]
+        gained = [(score.gain, score.unit) if score and score.gain and not score.group else None for score in row]
+        for over in dict.fromkeys(known[0].over for known in gained if known):
+            cells = [known if known and known[0].over == over else None for known in gained]
+            yield [f"{label}, gain over {over}", *(within(c[0].value, c[0].interval, c[1], difference=True) if c else None for c in cells)]
 
 
 def _label(score: Score) -> str:
     """What a score is of, its unit and, where less is more, the direction: what differs in none of these can be compared."""
     label = f"{score.name}, {score.group}" if score.group else score.name
-    notes = [score.unit] if score.unit else []
+    notes = [score.unit] if score.unit not in ("", "share") else []
     if score.better == "lower":
         notes.append("lower is better")
     return f"{label} ({', '.join(notes)})" if notes else label
@@ -166,13 +191,15 @@ def _values(row: Sequence[Score | None], comparable: bool) -> Iterator[str | Non
         if score is None:
             yield None
         else:
-            low, high = score.interval
-            yield f"{digits(score.value)} [{digits(low)}, {digits(high)}]" + (" ★" if starred and score.value == best else "")
+            yield within(score.value, score.interval, score.unit) + (" ★" if starred and score.value == best else "")
 
 
-def _gain(gain: Gain) -> str:
-    low, high = gain.interval
-    return f"{digits(gain.value, '+')} [{digits(low, '+')}, {digits(high, '+')}]"
+def within(value: float, interval: tuple[float, float], unit: str, difference: bool = False) -> str:
+    """``52.0 % (42.3 to 61.5)``: *value* with its *interval*; a *difference* of shares in points, ``+8.0 points (+0.9 to +15.1)``."""
+    sign, share = "+" if difference else "", unit == "share"
+    numbers = [f"{100 * number:{sign}.1f}" if share else digits(number, sign) for number in (value, *interval)]
+    named = f"{numbers[0]} {'points' if difference else '%'}" if share else numbers[0]
+    return f"{named} ({numbers[1]} to {numbers[2]})".replace("-", "−")
 
 
 def _onnx_sizes(run: Run) -> Iterator[int]:
@@ -211,4 +238,4 @@ def _run(bundle: StoredBundle) -> Run:
         reached = scores.of(metrics)
     except ValueError as error:
         raise IntegrityError(f"{bundle.uri}: {error}; package the run again") from error
-    return Run(bundle, reached, bundle.json(HISTORY_FILE) or [])
+    return Run(bundle, reached, bundle.json(HISTORY_FILE) or [], bundle.json(pairs.FILE))

@@ -83,8 +83,8 @@ def missed(row: Mapping[str, Any]) -> str:
     if row["value"] is None:
         return f"{must}, is not a number{_noted(row)}"
     off = abs(row["bound"] - row["value"])
-    words = f"{off:.3g}" if not unit else in_words(off, unit) if unit != "parts" else f"{row['value'] / row['bound']:.3g} times as much"
-    return f"{must}, is {in_words(row['value'], unit)}, {words}{'' if unit == 'parts' else ' off'}{_noted(row)}"
+    words = in_words(off, {"share": "points", "parts": ""}.get(unit, unit)) if unit else f"{off:.3g}"
+    return f"{must}, is {in_words(row['value'], unit)}, {words} off{_noted(row)}"
 
 
 def why(verdict: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from trainworks.photostock.evaluation import trained_on
 from trainworks.photostock.facts import PIPELINE
 from trainworks.photostock.monitoring import profile
 from trainworks.photostock.run import Run
-from trainworks.release import bundle
+from trainworks.release import bundle, pairs
 from trainworks.storage import manifest
 
 ENCODERS = ("image_encoder", "text_encoder")
@@ -35,7 +35,7 @@ def package(run: Run, report: Path, out: Path) -> None:
     names += [f"{name}.int8.onnx" for name in ENCODERS if metrics["int8"].get(name, {}).get("ships")]
     files = {name: run.encoders / name for name in (*names, "tokenizer.json")}
     files |= {"report.html": report / "report.html", "history.json": run.checkpoint / "history.json"}
-    files[profile.FILE] = run.metrics / profile.FILE
+    files |= {name: run.metrics / name for name in (profile.FILE, pairs.FILE)}
     trained = pq.read_table(run.dataset / "index.parquet", columns=["id", "tags"], filters=[("split", "=", "train")])
     measured = metrics | {"behaviour": _rates(run.behaviour)}
     texts = {

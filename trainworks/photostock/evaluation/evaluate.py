@@ -18,7 +18,7 @@ from trainworks.photostock.evaluation import metrics, mistakes, ranking, subgrou
 from trainworks.photostock.evaluation.queries import Queries, kinds_of_query
 from trainworks.photostock.monitoring import profile
 from trainworks.photostock.search import Encoders
-from trainworks.release import stored
+from trainworks.release import pairs, stored
 from trainworks.release.scores import Gain, Score, Scores
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ OBJECTIVE = "text to image R@10"
 
 
 def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], release: str, out: Path) -> None:
-    """Write ``metrics.json``, ``answers.parquet`` and ``profile.json``: the ONNX files of *encoders* and *baseline* on the test split.
+    """Write what the ONNX files of *encoders* and *baseline* reach on the test split: metrics, cases, answers and profile.
 
     *release* is the version to compare with, a folder or ``s3://`` URI, or ``""``; one that cannot be loaded is told as
     ``unreadable``. Pictures, preprocessing, prompt and tokens go through the serving module, as in production. Each set of
@@ -79,6 +79,9 @@ def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], 
     if last:
         measured["release"] = measured.get("release", {}) | last
     (out / "metrics.json").write_text(json.dumps(measured, indent=1) + "\n")
+    found = by_kind["caption"]["finetuned"].rank <= 10
+    cases = dict(zip(map(trained_on.hashed, rows["id"]), found.astype(int).tolist(), strict=True))
+    (out / pairs.FILE).write_text(json.dumps({"score": OBJECTIVE, "cases": cases}) + "\n")
     asked = {kind: of.texts for kind, of in queries.items()}
     profile.write(
         out, profile.profile(rows, index.rows(dataset, "train"), shards, models["finetuned"].images, models["finetuned"].texts, asked)

@@ -17,7 +17,7 @@ def summary(ids: Iterable[str], tags: Iterable[Iterable[str]]) -> dict[str, Any]
     ``pictures`` is their number, ``tags`` how many bear each tag (folded case; the TAGS most frequent), ``ids`` the IDS
     smallest hashes of ids, in order: all of them in a small catalogue, an even sample of a large one.
     """
-    hashes = sorted(map(_hash, ids))
+    hashes = sorted(map(hashed, ids))
     counts = sorted(frequencies(tags).items(), key=lambda item: (-item[1], item[0]))
     return {"pictures": len(hashes), "tags": dict(counts[:TAGS]), "ids": hashes[:IDS]}
 
@@ -34,11 +34,12 @@ def overlap(ids: Iterable[str], trained_on: Mapping[str, Any]) -> dict[str, int]
     trained_on / asked is an unbiased estimate. Pictures are known by their ids: another catalogue may have the same ones.
     """
     known = set(trained_on["ids"])
-    hashes = [_hash(name) for name in ids]
+    hashes = [hashed(name) for name in ids]
     if len(known) < trained_on["pictures"]:
         hashes = [name for name in hashes if name <= trained_on["ids"][-1]]
     return {"asked": len(hashes), "trained_on": sum(name in known for name in hashes)}
 
 
-def _hash(id: str) -> str:
+def hashed(id: str) -> str:
+    """What tells a picture from others outside its catalogue, without telling its id."""
     return hashlib.sha256(id.encode()).hexdigest()[:16]
