@@ -97,7 +97,7 @@ def test_its_runs_are_compared(toy, points, tmp_path):
         release(run(toy, points, ridge=ridge), str(tmp_path / "release"))
     text = compare.terminal(compare.runs([str(tmp_path / "release")]))
     assert "knob ridge" in text and "error (units, lower is" in text
-    assert "0.220 [0.144, 0.292] ★" in text and text.count("★") == 1, "the lower error is marked as the best"
+    assert "0.220 (0.144 to 0.292) ★" in text and text.count("★") == 1, "the lower error is marked as the best"
 
 
 def test_its_page_begins_with_the_verdict(toy, points):

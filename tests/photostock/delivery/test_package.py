@@ -56,7 +56,7 @@ def run(tmp_path):
     verdict = gates.verdict([gates.Gate("recall", 0.341, 0.3, "R@10")])
     files = {"metrics/metrics": METRICS, "dataset/card": CARD, "report/verdict": verdict, "report/ran": RAN, "checkpoint/history": HISTORY}
     files["behaviour/behaviour"] = BEHAVIOUR
-    files["metrics/profile"] = {"schema": 1}
+    files |= {"metrics/profile": {"schema": 1}, "metrics/cases": {"score": "text to image R@10", "cases": {"c": 1}}}
     for name, content in files.items():
         path = tmp_path / f"{name}.json"
         path.parent.mkdir(exist_ok=True)
@@ -75,7 +75,17 @@ def test_a_run_becomes_a_bundle_that_serves_and_releases(run, tmp_path):
     content = manifest.verify(tmp_path / "bundle")
     encoders = {f"{name}{kind}.onnx" for name in ("image_encoder", "text_encoder") for kind in ("", ".int8")}
     assert set(content["files"]) == encoders | {
-        *("tokenizer.json", "inference.json", "metrics.json", "history.json", "trained_on.json", "profile.json", "report.html", "README.md")
+        *(
+            "tokenizer.json",
+            "inference.json",
+            "metrics.json",
+            "history.json",
+            "trained_on.json",
+            "profile.json",
+            "cases.json",
+            "report.html",
+            "README.md",
+        )
     }
     assert content["pipeline"] == "photostock" and content["config"] == KNOBS and content["seed"] == 5 and content["verdict"]["passed"]
     assert content["data"] == manifest.digest(run.dataset)

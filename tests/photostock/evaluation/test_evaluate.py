@@ -40,11 +40,11 @@ def metrics(measured):
 
 
 def test_a_model_against_itself_gains_nothing(metrics):
-    """The paired difference is nothing, with an interval of no width, in every direction and slice."""
-    nothing = {"difference": 0.0, "interval": [0.0, 0.0]}
+    """The paired difference is nothing in every direction and slice, with an interval that so few queries allow."""
     assert metrics["finetuned"] == metrics["baseline"]
     for found in (*metrics["paired"].values(), *(g["paired"] for s in metrics["slices"].values() for g in s.values())):
-        assert found["R@10"] == nothing
+        low, high = found["R@10"]["interval"]
+        assert found["R@10"]["difference"] == 0 and low == -high < -0.2
 
 
 def test_runs_are_compared_by_scores(metrics):
@@ -60,7 +60,8 @@ def test_runs_are_compared_by_scores(metrics):
         and found.main.value == whole["R@10"]
         and list(found.main.interval) == whole["interval"]["R@10"]
     )
-    assert found.main.gain == scores.Gain("the untouched backbone", 0.0, (0.0, 0.0))
+    gained = metrics["paired"]["text_to_image"]["R@10"]["interval"]
+    assert found.main.gain == scores.Gain("the untouched backbone", 0.0, tuple(gained))
     assert next(s.value for s in found.all if s.group == "by tags") == metrics["queries"]["tags"]["finetuned"]["R@10"]
 
 
@@ -128,7 +129,7 @@ def test_the_release_is_measured_on_the_same_queries(measured, dataset):
     assert release["ran"].keys() >= {"commit", "created"}
     for compared in (found, *found["queries"].values(), *found["categories"].values()):
         assert "over_release" in compared
-    assert found["over_release"]["image_to_text"]["R@1"] == {"difference": 0.0, "interval": [0.0, 0.0]}
+    assert found["over_release"]["image_to_text"]["R@1"]["difference"] == 0
 
 
 def test_a_release_that_cannot_be_loaded_is_told_and_stops_nobody(measured, metrics, tmp_path):
