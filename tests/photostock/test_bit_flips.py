@@ -2,28 +2,15 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.bit_flips import flipped
 from tests.photostock import toy_encoders
 from trainworks.errors import IntegrityError
 from trainworks.photostock.search import Encoders
 from trainworks.storage import manifest, store
-
-FLIPS = 200
-
-
-def flipped(path: Path):
-    """*path* with one random bit flipped, 200 times."""
-    whole, rng = path.read_bytes(), np.random.default_rng(1)
-    for bit in rng.integers(8 * len(whole), size=FLIPS):
-        damaged = bytearray(whole)
-        damaged[bit // 8] ^= 1 << int(bit % 8)
-        path.write_bytes(damaged)
-        yield bit
-    path.write_bytes(whole)
 
 
 @pytest.fixture(scope="module")
