@@ -46,7 +46,8 @@ def _clean(
     if table == "sales":
         rules = sales(facts["rows"], facts["key"], moved, LISTED in own)
     elif table in ("products", "stores"):
-        rules = of_attributes(table[:-1], [name for name in own if rows[name].null_count < len(rows)])
+        key = table[:-1]
+        rules = of_attributes(key, [name for name in own if name == key or rows[name].null_count < len(rows)])
     else:
         rules = BESIDE.get(table) or of_own({name: pa.types.is_floating(rows.schema.field(name).type) for name in own})
     run.execute(f"CREATE TABLE judged AS SELECT * REPLACE ({_first(REJECTED, rules.rejected)} AS {REJECTED}) FROM here")

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +17,12 @@ from trainworks.text_files import require_utf8, separator
 
 BATCH = 2**20
 """Rows that are made into a table at once."""
+
+COLUMNS, LINE = 2_000, 2**24
+"""The most columns of a table, and bytes of a line."""
+
+BOMB, SMALL = 200, 2**28
+"""Times its own size that a file may take of memory; bytes that any may take."""
 
 
 @dataclass
@@ -68,14 +75,14 @@ def header(file: File) -> list[str]:
     suffix = file.path.suffix.lower()
     if suffix == ".parquet":
         try:
-            return parquet.read_schema(file.path).names
+            return _few(file, parquet.read_schema(file.path).names)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{file.name}: not a readable parquet file ({error}); write it again") from error
     if suffix == ".jsonl":
         text = _first_lines(file)[0]
         try:
-            return list(json.loads(text)) if text.strip() else []
-        except ValueError:
+            return _few(file, list(json.loads(text))) if text.strip() else []
+        except (TypeError, ValueError, RecursionError):
             return []
     return _columns(file)[0]
 
@@ -83,8 +90,7 @@ def header(file: File) -> list[str]:
 def _first_lines(file: File) -> list[str]:
     """The first two lines of a text *file*, "" where it has none."""
     require_utf8(file.path, file.name)
-    with file.path.open("rb") as lines:
-        first = [lines.readline(), lines.readline()]
+    first = [*islice(_lines(file), 2), b"", b""][:2]
     for number, line in enumerate(first, 1):
         try:
             line.decode()
@@ -97,7 +103,11 @@ def _columns(file: File) -> tuple[list[str], str, int]:
     """The columns of a CSV *file*, the mark between them, and how many lines come before the first row."""
     first, second = _first_lines(file)
     declared = separator(first)
-    names = [name.strip() for name in next(plain.reader([second if declared else first], delimiter=declared or ","), [])]
+    try:
+        header_row = next(plain.reader([second if declared else first], delimiter=declared or ","), [])
+    except plain.Error as error:
+        raise DataError(f"{file.name}: no header of a CSV file ({error}); expected one such as date,store,product,quantity") from error
+    names = _few(file, [name.strip() for name in header_row])
     if len(names) == 1 and not declared and (marks := [mark for mark in (";", "\t", "|") if mark in names[0]]):
         raise DataError(
             f"{file.name}: expected columns separated by commas, found {marks[0]!r} in the header {names[0]!r}; save it with commas"
@@ -105,6 +115,33 @@ def _columns(file: File) -> tuple[list[str], str, int]:
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{file.name}: the column {repeated[0]!r} stands in the header {names.count(repeated[0])} times")
     return names, declared or ",", 2 if declared else 1
+
+
+def _few(file: File, names: list[str]) -> list[str]:
+    """*names* of columns, if they are not too many."""
+    if len(names) > COLUMNS:
+        raise DataError(f"{file.name}: {len(names):,} columns, expected at most {COLUMNS:,}; leave out those that are no attributes")
+    return names
+
+
+def _lines(file: File) -> Iterator[bytes]:
+    """The lines of a text, with their ends."""
+    with file.path.open("rb") as content:
+        number = 0
+        while line := content.readline(LINE + 1):
+            number += 1
+            if len(line) > LINE:
+                raise DataError(f"{file.name}, line {number}: longer than {LINE:,} bytes; is a quote or the end of a line missing?")
+            yield line
+
+
+def _require_proportion(file: File, memory: int) -> None:
+    """Refuse a *file* that takes out of all proportion to its size so many bytes of *memory*."""
+    if memory > max(SMALL, BOMB * file.path.stat().st_size):
+        raise DataError(
+            f"{file.name}: has {file.path.stat().st_size:,} bytes and takes {memory:,} or more of memory, as what is made to fill it does; "
+            "if that is meant, deliver it in several files"
+        )
 
 
 def _csv(file: File) -> Rows:
@@ -143,12 +180,11 @@ def _csv(file: File) -> Rows:
     except pa.ArrowInvalid as error:
         if unclosed:
             raise DataError(unclosed[0]) from error
-        with file.path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    line.decode()
-                except UnicodeDecodeError as why:
-                    raise _not_utf8(file, number, line) from why
+        for number, line in enumerate(_lines(file), 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as why:
+                raise _not_utf8(file, number, line) from why
         raise DataError(f"{file.name}: not a readable CSV file ({error}); write it again") from error
     return Rows(file, table, True, broken, first=before - 1)
 
@@ -163,27 +199,29 @@ def _jsonl(file: File) -> Rows:
     columns: dict[str, list[str]] = {}
     count = 0
     broken: Counter[str] = Counter()
-    with file.path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.isspace():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8-sig"), parse_int=str, parse_float=str, parse_constant=str)
-            except UnicodeDecodeError as error:
-                raise _not_utf8(file, number, line) from error
-            except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict) or any(isinstance(value, dict | list) for value in row.values()):
-                broken["not a flat JSON object"] += 1
-                continue
-            for name, value in row.items():
-                if name not in columns:
-                    columns[name] = [""] * count
-                columns[name].append(_json_text(value))
-            count += 1
-            for values in columns.values():
-                if len(values) < count:
-                    values.append("")
+    for number, line in enumerate(_lines(file), 1):
+        if line.isspace():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8-sig"), parse_int=str, parse_float=str, parse_constant=str)
+        except UnicodeDecodeError as error:
+            raise _not_utf8(file, number, line) from error
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict) or any(isinstance(value, dict | list) for value in row.values()):
+            broken["not a flat JSON object"] += 1
+            continue
+        for name, value in row.items():
+            if name not in columns:
+                columns[name] = [""] * count
+                _few(file, list(columns))
+            columns[name].append(_json_text(value))
+        count += 1
+        if count % 1000 == 0:
+            _require_proportion(file, 8 * count * len(columns))  # cells that are not there take memory too
+        for values in columns.values():
+            if len(values) < count:
+                values.append("")
     return Rows(file, pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}), True, broken)
 
 
@@ -197,7 +235,15 @@ def _parquet(file: File) -> Rows:
     header(file)
     try:
         texts = [field.name for field in parquet.read_schema(file.path) if pa.types.is_string(field.type)]
-        table = parquet.read_table(file.path, read_dictionary=texts)
+        with parquet.ParquetFile(file.path, read_dictionary=texts) as content:
+            groups = [content.metadata.row_group(number) for number in range(content.num_row_groups)]
+            _require_proportion(file, sum(group.total_byte_size for group in groups))
+            batches, memory = [], 0
+            for batch in content.iter_batches(BATCH):
+                batches.append(batch)
+                memory += batch.nbytes
+                _require_proportion(file, memory)
+            table = pa.Table.from_batches(batches, batches[0].schema if batches else content.schema_arrow)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.name}: not a readable parquet file ({error}); write it again") from error
     return Rows(file, table, False)
