@@ -1,5 +1,6 @@
 """Supermegaretail's stages as Flyte tasks, in the order of the data."""
 
+from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, get_type_hints
 
@@ -7,8 +8,8 @@ from flytekit import Deck
 from flytekit.types.directory import FlyteDirectory
 
 from tasks.delivery import Delivered, folder, publish, run_name
-from tasks.deployment import LARGE, MEDIUM, spark
-from tasks.stage import Artifact, lasting, path, paths, stage, step
+from tasks.deployment import LARGE, MEDIUM, SMALL, spark
+from tasks.stage import HOURS, Artifact, lasting, path, paths, stage, step
 from trainworks.config import Section
 from trainworks.storage import store
 from trainworks.supermegaretail.backtest.knobs import BacktestConfig
@@ -22,13 +23,21 @@ from trainworks.supermegaretail.panel.knobs import PanelConfig
 from trainworks.supermegaretail.tables.knobs import TablesConfig
 
 
+class TrainOn(Enum):
+    """Where the model that ships is learned; what it makes is the same, so its cache is too."""
+
+    CPU = "cpu"
+    SAGEMAKER = "sagemaker"
+
+
 class Checked(NamedTuple):
     """What the workflow turns on.
 
-    ``panel_on`` is the knob, as a condition compares it, ``timezone`` where the stores are, ``named`` the name of the run.
+    ``panel_on`` and ``train_on`` are inputs as a condition compares them, ``timezone`` is where the stores are, ``named`` the name of the run.
     """
 
     panel_on: str
+    train_on: str
     timezone: str
     named: str
 
@@ -46,12 +55,14 @@ def check(
     source: str,
     release_to: str,
     forecasts_to: str,
+    train_on: TrainOn,
 ) -> Checked:
     """Refuse bad knobs, sources, targets and deployments before anything expensive; an empty *forecasts_to* is none."""
     from trainworks.release import releases
     from trainworks.supermegaretail.delivery import forecasts
     from trainworks.supermegaretail.tables import acquire
     from trainworks.supermegaretail.tables.zones import zone
+    from trainworks.training import sagemaker
 
     store.check()
     timezone = zone(clean.timezone, source)
@@ -59,7 +70,9 @@ def check(
     releases.check_target(folder(release_to, "supermegaretail"))
     if forecasts_to:
         forecasts.check_target(lasting("forecasts_to", forecasts_to))
-    return Checked(panel.panel_on, timezone, run_name())
+    if train_on is TrainOn.SAGEMAKER:
+        sagemaker.Deployment.from_environment()
+    return Checked(panel.panel_on, train_on.value, timezone, run_name())
 
 
 @step(MEDIUM, interruptible=True)
@@ -174,6 +187,26 @@ def fit(
     from trainworks.supermegaretail.backtest.shipped import ship
 
     ship(path(panel), models, Inputs(features, covariates, monotone, horizon, seed, targets), head.value, out)
+    return FlyteDirectory(str(out))
+
+
+@stage("supermegaretail.backtest.shipped", SMALL, name="fit")
+def fit_on_sagemaker(
+    panel: Artifact,
+    models: str,
+    features: str,
+    covariates: str,
+    monotone: str,
+    horizon: int,
+    head: Head,
+    targets: Targets,
+    seed: int,
+    out: Path,
+) -> Artifact:
+    """The same as a SageMaker job, which this task starts and waits for."""
+    from trainworks.supermegaretail.backtest.job import PROGRAM, FitConfig
+
+    PROGRAM.submit({"panel": path(panel)}, FitConfig(models, features, covariates, monotone, horizon, head, targets, seed), out, HOURS)
     return FlyteDirectory(str(out))
 
 

@@ -103,8 +103,8 @@ def test_packages_come_from_the_constraints_and_leave_no_cache(name):
     assert install.count("--no-cache") == install.count("pip install")
     extras = set(re.findall(r"--extra (\w+)", install))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    more = {"retail", "spark"} if name == "cpu" else set()
-    assert extras == {"train", "flyte", "cloud"} | more <= project["optional-dependencies"].keys()
+    more = {"spark"} if name == "cpu" else set()
+    assert extras == {"train", "retail", "flyte", "cloud"} | more <= project["optional-dependencies"].keys()
     before = instructions(name)[: instructions(name).index(("RUN", install))]
     assert [text for kind, text in before if kind == "COPY"] == ["pyproject.toml constraints.txt ./"]
 

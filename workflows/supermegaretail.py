@@ -44,21 +44,37 @@ def panel_by_engine(panel_on, lines, panels: dict):
     ).with_overrides(node_name="panel")
 
 
-def _trained(of: dict[str, dict], source: str, release_to: str, forecasts_to: str = ""):
+def _trained(of: dict[str, dict], source: str, release_to: str, train_on: tasks.TrainOn, forecasts_to: str = ""):
     """From tables to a release, by the knobs *of* each section: what was delivered, and the panel that it was made from."""
     knobs = {name: value for section in of.values() for name, value in section.items()}
     places = {"source": source, "release_to": release_to, "forecasts_to": forecasts_to}
-    checked = tasks.check(**knobs, **places).with_overrides(node_name="check")
+    checked = tasks.check(**knobs, **places, train_on=train_on).with_overrides(node_name="check")
     rows = tasks.acquire(source=source, **of["tables"]).with_overrides(node_name="acquire")
     lines = map_task(partial(tasks.clean, **of["cleaning"] | {"timezone": checked.timezone}))(rows=rows).with_overrides(node_name="clean")
     panel = panel_by_engine(checked.panel_on, lines, of["panels"])
     # Bad knobs must stop the run before a table is read. It takes one output: all of them together order nothing on a cluster.
     checked.timezone >> rows
-    return _learned(of, panel, lines, source, release_to, checked.named), panel
+    return _learned(of, panel, lines, source, release_to, checked.named, partial(_fit_by, checked.train_on)), panel
 
 
-def _learned(of: dict[str, dict], panel, lines, source: str, release_to: str, named: str):
-    """From a panel to a release: what was delivered."""
+def _fit(**inputs):
+    """The model that ships, learned in a pod."""
+    return tasks.fit(**inputs).with_overrides(node_name="fit")
+
+
+def _fit_by(train_on, **inputs):
+    """The same where *train_on* says."""
+    return (
+        conditional("train_on")
+        .if_(train_on == tasks.TrainOn.SAGEMAKER.value)
+        .then(tasks.fit_on_sagemaker(**inputs).with_overrides(node_name="on-sagemaker"))
+        .else_()
+        .then(tasks.fit(**inputs).with_overrides(node_name="on-cpu"))
+    ).with_overrides(node_name="fit")
+
+
+def _learned(of: dict[str, dict], panel, lines, source: str, release_to: str, named: str, fit=_fit):
+    """From a panel to a release, by what *fit* makes of the winner: what was delivered."""
     knobs = {name: value for section in of.values() for name, value in section.items()}
     periods = {name: knobs[name] for name in ("horizon", "origins", "step")}
     trials = tasks.trials(panel=panel, models=knobs["models"], **periods).with_overrides(node_name="trials")
@@ -69,7 +85,7 @@ def _learned(of: dict[str, dict], panel, lines, source: str, release_to: str, na
     chosen = tasks.choose(parts=parts, **tried).with_overrides(node_name="choose")
 
     winner = tasks.winner(chosen=chosen, models=knobs["models"]).with_overrides(node_name="winner")
-    fitted = tasks.fit(panel=panel, models=winner, **inputs).with_overrides(node_name="fit")
+    fitted = fit(panel=panel, models=winner, **inputs)
     forecaster = tasks.export(model=fitted, panel=panel).with_overrides(node_name="export")
     last = tasks.last_release(forecaster=forecaster, release_to=release_to).with_overrides(node_name="last-release")
     measured = {"forecaster": forecaster, "panel": panel, "parts": parts, "chosen": chosen}
@@ -95,6 +111,7 @@ def supermegaretail(
     gate: dict,
     source: str = "sample",
     release_to: str = "",
+    train_on: tasks.TrainOn = tasks.TrainOn.CPU,
 ) -> tasks.Delivered:
     """Forecast the demand of every product in every store; deliver a forecaster, what it costs to be wrong, and a report.
 
@@ -102,9 +119,10 @@ def supermegaretail(
         source: sample, a folder, or an s3:// prefix with tables named by file or sub-folder; sales are needed
         release_to: folder of releases, whose pointer moves if every gate holds. Without one this is an experiment: a candidate in
             artifacts/supermegaretail
+        train_on: where a cluster learns the model that ships; sagemaker starts a job of it wherever this runs
     """
     of = {"tables": tables, "cleaning": cleaning, "panels": panels, "features": features}
-    delivered, _ = _trained(of | {"backtest": backtest, "model": model, "cost": cost, "gate": gate}, source, release_to)
+    delivered, _ = _trained(of | {"backtest": backtest, "model": model, "cost": cost, "gate": gate}, source, release_to, train_on)
     return delivered
 
 
@@ -147,6 +165,7 @@ def weekly(
     source: str = "sample",
     release_to: str = "artifacts/supermegaretail",
     forecasts_to: str = "artifacts/forecasts",
+    train_on: tasks.TrainOn = tasks.TrainOn.CPU,
 ) -> str:
     """Train anew on all sales, release what holds its gates, and forecast with what is then current.
 
@@ -154,10 +173,11 @@ def weekly(
         source: as for supermegaretail
         release_to: folder that holds the released versions and the pointer to the current one
         forecasts_to: folder or s3:// prefix that forecasts are written below
+        train_on: as for supermegaretail
     """
     of = {"tables": tables, "cleaning": cleaning, "panels": panels, "features": features}
     of |= {"backtest": backtest, "model": model, "cost": cost, "gate": gate}
-    delivered, panel = _trained(of, source, release_to, forecasts_to)
+    delivered, panel = _trained(of, source, release_to, train_on, forecasts_to)
     place = tasks.forecast(release=release_to, panel=panel, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
     delivered.bundle >> place
     return place

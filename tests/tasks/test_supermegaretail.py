@@ -15,6 +15,8 @@ from flytekit.tools.translator import get_serializable
 from google.protobuf.json_format import MessageToDict
 
 from tasks import deployment, experiments
+from tasks import supermegaretail as tasks
+from trainworks import facts
 from workflows import supermegaretail as workflows
 from workflows import supermegaretail_plans as plans
 from workflows import supermegaretail_sweep
@@ -81,7 +83,7 @@ def test_conditions_compare_text(serialized):
         if "branchNode" in node:
             comparison = node["branchNode"]["ifElse"]["case"]["condition"]["comparison"]
             compared = comparison["leftValue"]["var"].rpartition(".")[2], comparison["rightValue"]["primitive"]["stringValue"]
-            assert compared in (("panel_on", "spark"), ("verdict", "retrain"))
+            assert compared in (("panel_on", "spark"), ("train_on", "sagemaker"), ("verdict", "retrain"))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,27 @@ def test_the_week_is_forecast_with_what_was_released():
     """And not with what was current before."""
     (forecast,) = (node for node in workflows.weekly.nodes if node.id == "forecast")
     assert "release" in {node.id for node in forecast.upstream_nodes}
+
+
+def test_train_on_chooses_where_the_model_that_ships_is_learned():
+    """A pod where nothing else is asked for; both know what the other has made, and the pod that waits for SageMaker is small."""
+    templates = sent(workflows.supermegaretail)
+    (fit,) = (node["branchNode"]["ifElse"] for node in templates["supermegaretail"]["nodes"] if node["id"] == "fit")
+    nodes = [fit["case"]["thenNode"], fit["elseNode"]]
+    assert [node["taskNode"]["referenceId"]["name"].rpartition(".")[2] for node in nodes] == ["fit_on_sagemaker", "fit"]
+    assert templates["fit"]["metadata"]["discoveryVersion"] == templates["fit_on_sagemaker"]["metadata"]["discoveryVersion"]
+    assert not templates["fit_on_sagemaker"]["metadata"].get("interruptible")
+
+
+def test_sagemaker_needs_a_deployment_before_anything_is_read(tmp_path, monkeypatch):
+    """Its role, image, instance and bucket; what is missing is named."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path))
+    knobs = facts.knobs(*(section() for section in tasks.SECTIONS))
+    given = {name: kind(knobs[name]) for name, kind in tasks.KNOBS.items()}
+    places = {"source": "sample", "release_to": str(tmp_path / "release"), "forecasts_to": ""}
+
+    with pytest.raises(ValueError, match="TRAINWORKS_SAGEMAKER_ROLE, TRAINWORKS_SAGEMAKER_IMAGE"):
+        tasks.check.task_function(**given, **places, train_on=tasks.TrainOn.SAGEMAKER)
 
 
 def test_what_must_look_again_is_not_cached():

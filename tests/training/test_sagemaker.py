@@ -348,3 +348,32 @@ def test_sagemaker_trains_what_the_workflow_would(untouched, serve, shards, data
     last = json.loads((there / "history.json").read_text())[-1]
     assert reached["epoch"] == last["epoch"] == 2
     assert reached["val_R@10"] == pytest.approx(last["val_R@10"], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those of LightGBM's and onnx' converters
+def test_the_model_of_sales_is_learned_by_the_same_program(serve, monkeypatch, tmp_path):
+    """Supermegaretail's fit, by the image's `train`: the very files that a pod would make, and the job names what it learned from."""
+    from tests.supermegaretail.models.priced_panel import draw_priced
+    from trainworks.supermegaretail.backtest import job
+    from trainworks.supermegaretail.backtest.learning import Inputs
+    from trainworks.supermegaretail.backtest.shipped import ship
+    from trainworks.supermegaretail.models.knobs import Head, Targets
+
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(sagemaker.VARIABLE + name, value)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    fake = serve(sys.executable, str(ROOT / "images" / "train"))
+    panel, here, there = (tmp_path / name for name in ("panel", "here", "there"))
+    for path in (panel, here, there):
+        path.mkdir()
+    draw_priced().save(panel)
+    manifest.write(panel)
+    texts = {"features": "lag(1, 2) + mean(4)", "covariates": "promotion@plan + price@plan", "monotone": ""}
+    models = "lift_smoothing + boosting + average(lift_smoothing, boosting)"
+    config = job.FitConfig(models, **texts, horizon=4, head=Head.CHOOSE, targets=Targets.TRUE, seed=1)
+    job.PROGRAM.submit({"panel": panel}, config, there, timedelta(hours=1))
+    ship(panel, models, Inputs(**texts, horizon=4, seed=1), "choose", here)
+    assert manifest.read(there)["files"] == manifest.read(manifest.write(here) and here)["files"]
+    (name,) = fake.jobs
+    assert name.startswith("supermegaretail-fit-") and store.notes(there)["machine"] == "gpu"
