@@ -33,7 +33,7 @@ class TrainOn(Enum):
 class Checked(NamedTuple):
     """What the workflow turns on.
 
-    ``panel_on`` and ``train_on`` are inputs as a condition compares them, ``timezone`` is where the stores are, ``named`` the name of the run.
+    ``panel_on`` and ``train_on`` as a condition compares them, ``timezone`` where the stores are, ``named`` the name of the run.
     """
 
     panel_on: str

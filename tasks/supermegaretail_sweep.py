@@ -15,7 +15,7 @@ from tasks import supermegaretail
 from tasks.deployment import CPU, LARGE, SMALL, StagePod, registered_with
 from tasks.knobs import as_dict, flat
 from tasks.stage import path, step
-from tasks.supermegaretail import Checked
+from tasks.supermegaretail import Checked, TrainOn
 from tasks.sweep import Answered, Asked, Sampler, Searched, Swept, leave, next_settings, rounds
 from trainworks.supermegaretail.backtest.knobs import BacktestConfig, TrialConfig
 from trainworks.supermegaretail.cleaning.knobs import CleanConfig
@@ -55,7 +55,7 @@ def check(
     varied = spaces.parse(space, model)
     require_possible(varied, sampler.value, trials, parallel)
     trial.check(varied, model.covariates)
-    return Checked(panel_on, timezone, "")
+    return Checked(panel_on, TrainOn.CPU.value, timezone, "")
 
 
 @step()

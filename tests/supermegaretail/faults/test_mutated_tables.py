@@ -63,7 +63,7 @@ Mutation = Callable[[np.random.Generator, list[list[str]]], None]
 def another_cell(rng: np.random.Generator, rows: list[list[str]]) -> None:
     """Some cells are something else."""
     for _ in range(rng.integers(1, 9)):
-        if row := rows[rng.integers(1, len(rows))]:
+        if row := rows[rng.integers(1, max(len(rows), 2))] if len(rows) > 1 else []:
             row[rng.integers(len(row))] = str(rng.choice(ODD))
 
 

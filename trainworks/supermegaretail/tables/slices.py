@@ -37,8 +37,9 @@ def slices(tables: dict[str, pa.Table]) -> Iterator[dict[str, pa.Table]]:
     whole = {}
     for name in list(tables):
         table = _with_days(_without_wrong_days(name, tables.pop(name)), name)
-        if name == "sales" or (len(table) >= LARGE and _day(name) in table.column_names):
-            tables[name], months[name] = table, _months(table, _day(name))
+        day = _day(name)
+        if day and (name == "sales" or len(table) >= LARGE):
+            tables[name], months[name] = table, _months(table, day)
         else:
             whole[name] = table
     for month in sorted({NO_MONTH}.union(*(np.unique(of).tolist() for of in months.values()))):
@@ -59,14 +60,15 @@ def write(tables: Mapping[str, pa.Table], facts: Mapping[str, Mapping], out: Pat
     (out / FACTS).write_text(json.dumps({name: fact for name, fact in facts.items() if name in tables}, sort_keys=True))
 
 
-def _day(name: str) -> str:
-    return "start" if "start" in schema(name).needed else "date"
+def _day(name: str) -> str | None:
+    """The column with the day of a row; none of attributes, which may have a column of that name that is none."""
+    return next((day for day in ("start", "date") if day in schema(name).needed), None)
 
 
 def _without_wrong_days(name: str, table: pa.Table) -> pa.Table:
     """*table* with the lines rejected whose day cannot be true: it is no sale that happened, and no plan."""
     day = _day(name)
-    if day not in table.column_names or not len(table) or (name != "sales" and _possible(table[day])):
+    if day is None or not len(table) or (name != "sales" and _possible(table[day])):
         return table
     values = table[day].cast(pa.date32(), safe=False).to_numpy()
     wrong = {"day before 1990": values < np.datetime64(FIRST), "day in the future": values >= np.datetime64(LAST)}
