@@ -1,9 +1,11 @@
 """A checkpoint is whole or refused, and a save that fails leaves the one before it."""
 
 import logging
+import os
 import resource
 import signal
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -202,3 +204,39 @@ def test_a_store_that_fails_costs_a_warning(on_machine, monkeypatch, caplog):
     files.save_checkpoint(content(step=5), files.oldest())
     assert checkpoints.step(files.newest, KEY) == 5
     assert "the checkpoint after step 5 is on this machine only" in caplog.text and "not-there" in caplog.text
+
+
+def test_two_runs_of_one_training_lose_no_checkpoint(tmp_path, caplog):
+    """Each is saved, or there is one after a later step; what is left is whole, and no draft is."""
+
+    def run(files: checkpoints.Files) -> None:
+        for step in range(30):
+            files.save_checkpoint(content(step, 40_000), files.oldest())
+
+    runs = [threading.Thread(target=run, args=[checkpoints.Files(tmp_path, KEY)]) for _ in range(2)]
+    for each in runs:
+        each.start()
+    for each in runs:
+        each.join()
+    assert not caplog.records, caplog.text
+    newest = checkpoints.Files(tmp_path, KEY).newest
+    assert checkpoints.step(newest, KEY) == 29 and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_run_that_is_behind_does_not_undo_one_that_is_further(tmp_path):
+    """Their checkpoints are the same bit for bit, so that the later one serves both."""
+    behind, ahead = checkpoints.Files(tmp_path, KEY), checkpoints.Files(tmp_path, KEY)
+    for step in (8, 9):
+        ahead.save_checkpoint(content(step), ahead.oldest())
+    behind.save_checkpoint(content(2), behind.oldest())
+    assert sorted(checkpoints.step(path, KEY) for path in tmp_path.iterdir()) == [8, 9]
+
+
+def test_drafts_of_killed_runs_go_and_those_of_others_stay(tmp_path):
+    """One that grew within the hour may still be written."""
+    old, new = (tmp_path / f"{KEY[:20]}-0-{name}.part" for name in ("old", "new"))
+    for draft in (old, new):
+        draft.touch()
+    os.utime(old, (0, 0))
+    checkpoints.Files(tmp_path, KEY)
+    assert list(tmp_path.iterdir()) == [new]

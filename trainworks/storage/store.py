@@ -300,8 +300,11 @@ def _require_own(folder: Path) -> None:
 
 def note(folder: Path, **facts: object) -> None:
     """Add *facts* of this run to *folder*: kept beside the content, no part of its digest."""
-    known = notes(folder)
-    (folder / manifest.RUN).write_text(json.dumps({**known, **facts}, indent=1, sort_keys=True) + "\n")
+    content = json.dumps({**notes(folder), **facts}, indent=1, sort_keys=True) + "\n"
+    with tempfile.NamedTemporaryFile("w", dir=folder.parent, prefix=".draft-", delete=False) as draft:
+        draft.write(content)
+    Path(draft.name).chmod(0o644)
+    Path(draft.name).replace(folder / manifest.RUN)  # another run may read it meanwhile
 
 
 def notes(folder: Path) -> dict:

@@ -12,6 +12,7 @@ import pickle
 import re
 import signal
 import time
+import uuid
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +31,10 @@ EVERY = 300.0
 """Seconds of training that a kill -9 costs at most, beside those of one validation."""
 
 DIGEST = 64
+HEADER = re.compile(rb" (\w+) (\d{1,18})\n")
+
+DRAFT, ABANDONED = ".part", 3600.0
+"""What the name of an unfinished checkpoint ends with, and how many seconds after its last byte whoever wrote it was killed."""
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +45,9 @@ def write(content: dict[str, Any], path: Path, key: str) -> None:
     Raises:
         OSError, RuntimeError: the disk is full or fails; what was at *path* is still there.
     """
-    draft = path.with_suffix(".part")
+    draft = path.with_name(f"{path.stem}-{uuid.uuid4().hex}{DRAFT}")  # a name of its own: another run may save the same
     try:
-        with draft.open("w+b") as file:
+        with draft.open("x+b") as file:
             file.write(b"0" * DIGEST + f" {key} {content['global_step']}\n".encode())
             torch.save(content, file)
             file.seek(DIGEST)
@@ -87,7 +92,7 @@ def _verify(file: BufferedReader, key: str) -> int:
     if hashlib.file_digest(file, "sha256").hexdigest().encode() != digest:
         raise IntegrityError(f"{file.name}: damaged, its SHA-256 is not the one it starts with")
     file.seek(DIGEST)
-    header = re.fullmatch(rb" (\w+) (\d{1,18})\n", file.readline(1024))
+    header = HEADER.fullmatch(file.readline(1024))
     if not header:
         raise IntegrityError(f"{file.name}: not a checkpoint, it has no line with a training and a step")
     own_key, step = header[1].decode(), int(header[2])
@@ -109,12 +114,17 @@ class Files(CheckpointIO):
     """The last two checkpoints of the training *key* in *folder*; ``newest`` is the newest that is whole, if any.
 
     Give it to a trainer as a plugin. A checkpoint that cannot be written costs a warning, not the training. Where *folder* lies below
-    an artifact root on S3, every file is sent there too: whoever trains the same next, on whatever machine, goes on from it.
+    an artifact root on S3, every file is sent there too: whoever trains the same next, on whatever machine, goes on from it. Several
+    runs of the same training may share the folder.
     """
 
     def __init__(self, folder: Path, key: str):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.key = folder, key
+        for draft in folder.glob(f"{key[:20]}-*{DRAFT}"):
+            with contextlib.suppress(FileNotFoundError):  # another run was first
+                if time.time() - draft.stat().st_mtime > ABANDONED:
+                    draft.unlink()
         self.paths = [folder / f"{key[:20]}-{turn}.ckpt" for turn in (0, 1)]
         self.newest = self._newest()
 
@@ -141,7 +151,10 @@ class Files(CheckpointIO):
         return self.paths[self.newest == self.paths[0]]
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write *checkpoint* to *path*, and send it to the artifact root on S3."""
+        """Write *checkpoint* to *path*, and send it to the artifact root on S3; unless another run of the same is further there."""
+        if (further := self._further(Path(path), checkpoint["global_step"])) is not None:
+            log.info("resume    no checkpoint after step %d: another run of this has one after step %d", checkpoint["global_step"], further)
+            return
         try:
             write(checkpoint, Path(path), self.key)
         except (OSError, RuntimeError) as error:  # a full disk, for one
@@ -152,6 +165,16 @@ class Files(CheckpointIO):
             store.send(self.newest)
         except StorageError as error:
             log.warning("resume    the checkpoint after step %d is on this machine only: %s", checkpoint["global_step"], error)
+
+    def _further(self, path: Path, than: int) -> int | None:
+        """The step of the checkpoint at *path*, if it is whole and of a later step *than* that; it is read whole only if it says so."""
+        try:
+            with path.open("rb") as file:
+                file.seek(DIGEST)
+                header = HEADER.fullmatch(file.readline(1024))
+            return step(path, self.key) if header and int(header[2]) > than else None
+        except (IntegrityError, OSError):
+            return None
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """What is at *path*, verified, on CPU."""

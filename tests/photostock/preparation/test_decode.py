@@ -164,8 +164,10 @@ PHOTO = {format: encoded(noise(96, 64), format) for format in ("JPEG", "PNG", "W
     [
         pytest.param(b"", "empty file", id="no bytes"),
         pytest.param(b"<!DOCTYPE html><title>404</title>", "not an image", id="a page of HTML"),
-        pytest.param(SVG, "not an image", id="SVG"),
-        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "not an image", id="EPS, which would start a process"),
+        pytest.param(SVG, "unsupported format SVG", id="SVG"),
+        pytest.param(
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n", "unsupported format PostScript", id="EPS, which would start a process"
+        ),
         pytest.param(encoded(noise(64, 64), "PPM"), "not an image", id="a format off the list"),
         pytest.param(b"RIFF\x04\0\0\0WAVE", "cannot be decoded", id="a sound"),
         pytest.param(encoded(Image.new("RGB", (1, 1))), "too small", id="1 × 1"),
@@ -268,3 +270,84 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     program = [sys.executable, "-c", script, tmp_path / "large.png"]
     one, six = (int(subprocess.check_output([*program, threads], env=counted)) for threads in ("1", "6"))
     assert six < one + 40
+
+
+def chunk(name: bytes, content: bytes, damaged: bool = False) -> bytes:
+    """A chunk of a PNG, its checksum right or wrong."""
+    checksum = zlib.crc32(name + content) ^ damaged
+    return len(content).to_bytes(4, "big") + name + content + checksum.to_bytes(4, "big")
+
+
+def png(depth: int, colour: int, rows: bytes, key: bytes = b"", side: int = 16) -> bytes:
+    """A PNG of *side* × *side* pixels written by hand, whose tRNS is *key*."""
+    header = side.to_bytes(4, "big") * 2 + bytes([depth, colour, 0, 0, 0])
+    transparent = chunk(b"tRNS", key) if key else b""
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + transparent + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("name", [b"tEXt", b"eXIf", b"iCCP", b"prVt"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_wrong_checksum_beside_the_picture_costs_what_it_covers_only(name, behind):
+    """Before the picture's data or behind it; one of the picture's own chunks costs the picture."""
+    whole = encoded(disc("RGB", WHITE, RED))
+    at = whole.index(b"IEND") - 4 if behind else 33
+    picture = decode(whole[:at] + chunk(name, b"Comment\0x", damaged=True) + whole[at:], 48)
+    assert picture.repairs == ("damaged extras of a PNG left out",) and picture.pixels.getpixel((24, 24)) == RED
+    at = whole.index(b"IDAT") + 8
+    assert reason(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]) == "cannot be decoded"
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "pixel", "key"),
+    [
+        *((depth, 0, b"\x55" if depth > 1 else b"\0", bytes([0, 0x55 & (2**depth - 1) if depth > 1 else 0])) for depth in (1, 2, 4, 8)),
+        (16, 0, b"\x12\x34", b"\x12\x34"),
+        (8, 2, b"\1\2\3", b"\0\1\0\2\0\3"),
+        (16, 2, b"\x41\0\x42\0\x43\0", b"\x41\0\x42\0\x43\0"),
+    ],
+)
+def test_the_transparent_colour_of_a_png_is_meant_in_its_own_depth(depth, colour, pixel, key):
+    """Grey of 1 to 16 bits and colours of 8 and 16: every pixel is of that colour, so nothing is to be seen."""
+    bits = depth * (3 if colour == 2 else 1)
+    row = b"\0" + pixel * max(1, 16 * bits // 8 // len(pixel))
+    assert reason(png(depth, colour, row * 16, key)) == "nothing visible"
+    assert decode(png(depth, colour, row * 16), 16).pixels.size == (16, 16)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_grey_of_fewer_bits_in_16_is_as_bright_as_it_was_taken(bits):
+    """Cameras and scanners store 10 to 14 bits so; white is white, and it is said."""
+    white = 2**bits - 1
+    picture = decode(encoded(disc("I;16", white, white // 2), "TIFF"), 48)
+    assert picture.pixels.getpixel((1, 1)) == WHITE and abs(picture.pixels.getpixel((24, 24))[0] - 127) <= 1
+    assert picture.repairs == (("grey of fewer than 16 bits scaled",) if bits < 16 else ())
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"\0\0\0 ftypavif", "AVIF"),
+        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"\0\0\0\x18ftypmif1", "HEIC"),
+        (b"\0\0\0\x18ftypisom", "video"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x0a", "JPEG XL"),
+        (b"%PDF-1.7", "PDF"),
+        (b"8BPS", "Photoshop"),
+    ],
+)
+def test_a_format_that_is_not_decoded_is_named(start, name):
+    """By what the file is, whatever its suffix says: a person then knows what to convert."""
+    assert reason(start + b"\0" * 64) == f"unsupported format {name}"
+
+
+def test_stray_bytes_before_a_picture_are_ignored():
+    """Blank lines that a web page sent first; the rest is decoded as it is."""
+    picture = decode(b"\r\n" + encoded(disc("RGB", WHITE, RED), "JPEG"), 48)
+    assert picture.format == "JPEG" and picture.repairs == ("stray bytes before the picture ignored",)
+
+
+def test_colours_in_the_lowest_of_16_bits_are_rejected():
+    """Of 12 bits in 16 Pillow leaves a sixteenth: nearly black, which no repair brings back."""
+    dark, light = (png(16, 2, (b"\0" + (value << 4).to_bytes(2, "big") * 48) * 16) for value in (0xFF, 0xFFF))
+    assert reason(dark) == "nothing visible" and decode(light, 16).pixels.getpixel((8, 8)) == WHITE

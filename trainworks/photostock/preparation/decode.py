@@ -1,18 +1,20 @@
 """Encoded bytes of any origin to an upright RGB picture of the stored size, or the reason why there is none.
 
 Reasons are few and stable, so that they can be counted; the particulars stand in the detail:
-``empty file`` · ``not an image`` · ``too many pixels`` · ``too narrow`` · ``too small`` · ``truncated`` ·
+``empty file`` · ``not an image`` · ``unsupported format …`` · ``too many pixels`` · ``too narrow`` · ``too small`` · ``truncated`` ·
 ``metadata too large`` · ``nothing visible`` · ``cannot be decoded``.
 """
 
 import io
+import re
 import threading
+import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
-from trainworks.photostock.preprocessing.pixels import to_rgb
+from trainworks.photostock.preprocessing.pixels import DEPTHS, load, to_rgb
 from trainworks.photostock.rejected import Rejected
 
 FORMATS = {
@@ -24,6 +26,23 @@ FORMATS = {
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
 """Pillow's formats that are decoded, and how their files start. The list is closed: EPS, for one, would start Ghostscript."""
+
+UNSUPPORTED = {
+    "AVIF": rb".{4}ftypavi[fs]",
+    "HEIC": rb".{4}ftyp(hei|hev|mif1|msf1)",
+    "JPEG 2000": rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51",
+    "JPEG XL": rb"\xff\x0a|\x00\x00\x00\x0cJXL ",
+    "video": rb".{4}ftyp|\x1a\x45\xdf\xa3",
+    "Photoshop": rb"8BPS",
+    "PDF": rb"%PDF",
+    "PostScript": rb"%!PS",
+    "icon": rb"\x00\x00[\x01\x02]\x00",
+    "SVG": rb"\s*(<\?xml[^>]*>)?\s*((<!--.*?-->|<!DOCTYPE svg[^>]*>)\s*)*<svg",
+}
+"""Formats that are not decoded, and how their files start: a person then knows what to convert."""
+
+STRAY = b"\r\n\t \xef\xbb\xbf"
+"""Blank bytes and marks that programs write before a picture."""
 
 MAX_PIXELS = 178_956_970
 """Width times height. Pillow's own hard limit, hence true without changing its globals; the largest camera back has 151 million."""
@@ -68,13 +87,13 @@ def decode(data: bytes, stored_size: int) -> DecodedImage:
             but warnings that the caller has turned into errors.
     """
     try:
-        image = _open(data)
+        image, repairs = _open(data)
         width, height = image.size
         target = _target_size(width, height, stored_size)
         image.draft(None, (REDUCING_GAP * target[0], REDUCING_GAP * target[1]))
         with _large_image_lock if image.width * image.height > LARGE_PIXELS else nullcontext():
             try:
-                return _shrunk(image, width, height, target)
+                return _shrunk(image, width, height, target, repairs)
             finally:
                 image.close()
     except (Rejected, Warning):
@@ -85,17 +104,34 @@ def decode(data: bytes, stored_size: int) -> DecodedImage:
         raise Rejected(_reason(error, data), f"{type(error).__name__}: {error}") from error
 
 
-def _open(data: bytes) -> Image.Image:
-    """*data* as a Pillow image, not yet decompressed, whose header says that it may be."""
+def _open(data: bytes) -> tuple[Image.Image, tuple[str, ...]]:
+    """*data* as a Pillow image, not yet decompressed, whose header says that it may be; and the names of the repairs that this took."""
     if not data:
         raise Rejected("empty file", "it has 0 bytes")
-    formats = [name for name, starts in FORMATS.items() if data.startswith(starts)]
+    repairs: tuple[str, ...] = ()
+    if not (formats := _formats(data)) and (formats := _formats(stripped := data.lstrip(STRAY))):
+        data, repairs = stripped, ("stray bytes before the picture ignored",)
     if not formats:
-        raise Rejected("not an image", f"it starts with {data[:16]!r}; expected one of {', '.join(FORMATS)}")
+        expected = f"it starts with {data[:16]!r}; expected one of {', '.join(FORMATS)}"
+        known = next((name for name, start in UNSUPPORTED.items() if re.match(start, data[:4096], re.DOTALL)), "")
+        raise Rejected(f"unsupported format {known}" if known else "not an image", expected)
     try:
-        image = Image.open(io.BytesIO(data), formats=formats)
-    except UnidentifiedImageError:
-        raise Rejected("cannot be decoded", f"it starts like a {formats[0]}, but the rest of its header makes no sense") from None
+        image = _checked(data, formats)
+    except (UnidentifiedImageError, SyntaxError) as error:
+        if formats != ["PNG"] or (mended := without_damaged_extras(data)) == data:
+            why = "the rest of its header makes no sense" if isinstance(error, UnidentifiedImageError) else error
+            raise Rejected("cannot be decoded", f"it starts like a {formats[0]}, but {why}") from error
+        image, repairs = _checked(mended, formats), (*repairs, "damaged extras of a PNG left out")
+    return image, repairs
+
+
+def _formats(data: bytes) -> list[str]:
+    return [name for name, starts in FORMATS.items() if data.startswith(starts)]
+
+
+def _checked(data: bytes, formats: list[str]) -> Image.Image:
+    """*data* as a Pillow image of one of *formats*, of a size and shape that are decoded."""
+    image = Image.open(io.BytesIO(data), formats=formats)
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise Rejected("too many pixels", f"{width} × {height}; at most {MAX_PIXELS:,} are decoded")
@@ -108,16 +144,31 @@ def _open(data: bytes) -> Image.Image:
     return image
 
 
-def _shrunk(image: Image.Image, width: int, height: int, target: tuple[int, int]) -> DecodedImage:
+def without_damaged_extras(data: bytes) -> bytes:
+    """A PNG without those of its chunks that are no picture, such as its texts, and whose checksum is wrong; viewers pass over them."""
+    kept, at = [data[:8]], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        is_extra = bool(data[at + 4] & 0x20)
+        if not is_extra or end > len(data) or zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big"):
+            kept.append(data[at:end])
+        at = end
+    return b"".join([*kept, data[at:]])
+
+
+def _shrunk(image: Image.Image, width: int, height: int, target: tuple[int, int], repairs: tuple[str, ...]) -> DecodedImage:
     """*image*, of *width* × *height* pixels before it is turned upright, decoded and resized to *target*."""
-    image.load()
-    repairs = _drop_unreadable_exif(image)
+    is_deep = bool(image.tile) and ";16" in str(image.tile[0].args)
+    load(image)
+    repairs += _drop_unreadable_exif(image) + _deepened(image)
     rgb = to_rgb(image)
     if rgb.size != image.size:  # turned by 90°
         width, height, target = height, width, target[::-1]
     pixels = rgb.resize(target, Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)  # a copy if it has that size
     if image.has_transparency_data and pixels.getextrema() == ((255, 255),) * 3:
         raise Rejected("nothing visible", "every pixel is transparent or white")
+    if is_deep and 0 < max(high for _, high in pixels.getextrema()) < 16:
+        raise Rejected("nothing visible", "its colours are in the lowest of 16 bits; store them in all 16, or in 8")
     pixels.info.clear()
     return DecodedImage(pixels, width, height, str(image.format), repairs)
 
@@ -135,6 +186,12 @@ def _drop_unreadable_exif(image: Image.Image) -> tuple[str, ...]:
     except Exception:  # decoders raise nearly anything on a damaged file
         return ("unreadable EXIF ignored",)
     return ()
+
+
+def _deepened(image: Image.Image) -> tuple[str, ...]:
+    """Whether a loaded *image* is grey of 10 to 14 bits in 16, which `to_rgb` scales."""
+    white = DEPTHS[-1] if image.mode.startswith("I") else 0
+    return ("grey of fewer than 16 bits scaled",) if white and 0 < image.getextrema()[1] <= DEPTHS[-2] else ()
 
 
 def _reason(error: Exception, data: bytes) -> str:

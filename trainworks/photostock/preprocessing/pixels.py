@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
 from trainworks.errors import DataError, LanguageError
 from trainworks.grammar import Call, calls
+
+GREY_STEPS = {"1": 255, "L;2": 85, "L;4": 17}
+"""How Pillow calls grey of 1, 2 and 4 bits in a file → what it makes of a step."""
+
+DEPTHS = (255, 1023, 4095, 16383, 65535)
+"""What white is in grey of 8, 10, 12, 14 and 16 bits, all of which cameras and scanners store in 16."""
 
 ImageSource = Image.Image | str | Path | bytes
 """What a caller may hand in: an opened picture, its path, or its encoded bytes."""
@@ -79,6 +85,19 @@ def open_rgb(source: ImageSource) -> Image.Image:
         raise DataError(f"{name}: cannot be read as a picture ({type(error).__name__}: {error})") from error
 
 
+def load(image: Image.Image) -> None:
+    """Decode the first frame of *image*; what a PNG calls transparent then is in the depth of the pixels, not of the file."""
+    if image.tell():
+        image.seek(0)
+    stored = str(image.tile[0].args) if isinstance(image, ImageFile.ImageFile) and image.tile else ""
+    key = image.info.get("transparency")
+    if isinstance(key, int) and stored in GREY_STEPS:
+        image.info["transparency"] = key * GREY_STEPS[stored]
+    elif isinstance(key, tuple) and ";16" in stored:
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    image.load()
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """The first frame of *image* as RGB: turned upright by its EXIF tag, transparency on white, deep grey scaled to 8 bits.
 
@@ -86,9 +105,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     drawings on transparent ground black. An upright RGB picture without transparency is returned itself, since a copy takes as
     long as decoding. Raises what Pillow raises on a broken file.
     """
-    if image.tell():
-        image.seek(0)
-    image.load()
+    load(image)
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
@@ -102,13 +119,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Deep grey → 8 bits: 16-bit integers and floats of 0…1 by their range, anything else stretched from least to most."""
+    """Deep grey → 8 bits: whole numbers by the least of DEPTHS that holds them, floats of 0…1 by that, others from least to most."""
     transparent = image.info.get("transparency")
     values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0, neginf=0)
     low, high = float(values.min()), float(values.max())
-    nominal = 1.0 if image.mode == "F" else 65535.0
-    if low >= 0 and high <= nominal:
-        low, high = 0.0, nominal
+    whites = (1.0,) if image.mode == "F" else DEPTHS
+    if low >= 0 and high <= whites[-1]:
+        low, high = 0.0, next(white for white in whites if high <= white)
     grey = np.rint((values - low) * (255 / (high - low or 1.0))).astype(np.uint8)
     if isinstance(transparent, int):
         grey[values == transparent] = 255
