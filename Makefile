@@ -15,7 +15,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loa
 
 # A pipeline on its embedded sample: make demo PIPELINE=photostock
 demo: pipeline .venv/.installed
-	$(BIN)/pyflyte run workflows/$(PIPELINE).py $(PIPELINE) --release_to artifacts/$(PIPELINE)
+	$(BIN)/pyflyte run workflows/$(PIPELINE).py $(PIPELINE)
 
 pipeline:
 	@$(if $(filter $(PIPELINE),$(PIPELINES)),:,$(error PIPELINE=$(PIPELINE): no such pipeline; there are: $(PIPELINES)))

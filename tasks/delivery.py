@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
 from flytekit import Deck
 from flytekit.types.directory import FlyteDirectory
 
@@ -34,20 +35,35 @@ def folder(release_to: str, pipeline: str) -> str:
     return lasting("release_to", release_to or f"artifacts/{pipeline}")
 
 
+def is_experiment(release_to: str, arguments: Sequence[str] = ()) -> bool:
+    """Whether a run releases nothing: *release_to* is empty, or neither the experiment file among the *arguments* nor they name it."""
+    options = _options(arguments)
+    file = options.get("--inputs-file")
+    return not release_to or (
+        file is not None and "--release_to" not in options and "release_to" not in yaml.safe_load(Path(file).read_text())
+    )
+
+
+def _options(arguments: Sequence[str]) -> dict[str, str]:
+    """The options of the command by their names, as ``--name value`` and ``--name=value``."""
+    words = [part for word in arguments or sys.argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    return dict(pairwise(words))
+
+
 def run_name(arguments: Sequence[str] = (), execution: str = "") -> str:
     """What people call this run, empty if they do not.
 
     The name that ``pyflyte run --name`` gave among the *arguments* of the command, or on a cluster to the *execution*; or that of the
     experiment file.
     """
-    told = dict(pairwise(arguments or sys.argv))
+    options = _options(arguments)
     execution = execution or os.environ.get("FLYTE_INTERNAL_EXECUTION_ID", "")
     given = "" if _GENERATED.fullmatch(execution) else execution
-    return told.get("--name") or given or Path(told.get("--inputs-file", "")).stem
+    return options.get("--name") or given or Path(options.get("--inputs-file", "")).stem
 
 
 def publish(bundle: FlyteDirectory, release_to: str, pipeline: str, title: str) -> Delivered:
-    """Publish the bundle; the pointer moves if every gate holds and a place to *release_to* was named, else it is an experiment.
+    """Publish the bundle; the pointer moves if every gate holds, unless this is an experiment (see `is_experiment`).
 
     The report becomes the Deck *title* of the task that calls this, so that every execution shows it, also one whose stages all came from
     the cache. On a machine of one's own the last line says in plain words how the run ended.
@@ -56,7 +72,7 @@ def publish(bundle: FlyteDirectory, release_to: str, pipeline: str, title: str) 
     from trainworks.release.status import status
 
     to = folder(release_to, pipeline)
-    released = release(path(bundle), to, move=bool(release_to))
+    released = release(path(bundle), to, move=not is_experiment(release_to))
     ended = status(released.uri)
     Deck(title, (path(bundle) / "report.html").read_text())
     if not on_cluster():

@@ -43,6 +43,8 @@ def plan(workflow: WorkflowBase, name: str, fixed: tuple[str, ...] = (), **more:
     and `name_left_out` names it.
     """
     defaults = inputs(workflow, name.replace(".", "/"))
+    if "release_to" in workflow.python_interface.inputs:
+        defaults.setdefault("release_to", "")  # an experiment
     source = places.parse("source", defaults["source"])
     if source != SAMPLE and not s3.is_uri(source):
         try:

@@ -23,14 +23,14 @@ def photostock(
     train: dict,
     gate: dict,
     source: str = "sample",
-    release_to: str = "",
+    release_to: str = "artifacts/photostock",
     train_on: TrainOn = TrainOn.GPU,
 ) -> tasks.Delivered:
     """Fine-tune CLIP on a catalogue; deliver two ONNX encoders, what inference needs, and a report.
 
     Args:
         source: sample, a folder, a catalogue file (CSV, JSONL, parquet)
-        release_to: folder of releases, whose pointer moves if every gate holds. Without one this is an experiment, and its bundle
+        release_to: folder of releases, whose pointer moves if every gate holds. An experiment file that names none, as "" does, leaves
             a candidate in artifacts/photostock
         train_on: where a cluster fine-tunes; on a machine of your own, gpu and cpu both take what is there
     """

@@ -110,15 +110,15 @@ def supermegaretail(
     cost: dict,
     gate: dict,
     source: str = "sample",
-    release_to: str = "",
+    release_to: str = "artifacts/supermegaretail",
     train_on: tasks.TrainOn = tasks.TrainOn.CPU,
 ) -> tasks.Delivered:
     """Forecast the demand of every product in every store; deliver a forecaster, what it costs to be wrong, and a report.
 
     Args:
         source: sample, a folder, or an s3:// prefix with tables named by file or sub-folder; sales are needed
-        release_to: folder of releases, whose pointer moves if every gate holds. Without one this is an experiment: a candidate in
-            artifacts/supermegaretail
+        release_to: folder of releases, whose pointer moves if every gate holds. An experiment file that names none, as "" does, leaves
+            a candidate in artifacts/supermegaretail
         train_on: where a cluster learns the model that ships; sagemaker starts a job of it wherever this runs
     """
     of = {"tables": tables, "cleaning": cleaning, "panels": panels, "features": features}

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from flytekit.types.directory import FlyteDirectory
 
-from tasks.delivery import publish, run_name
+from tasks.delivery import is_experiment, publish, run_name
 from tests.release import toy_bundle
 from trainworks.release import releases
 
@@ -28,6 +28,25 @@ def test_the_pointer_moves_only_where_a_release_was_asked_for(tmp_path, monkeypa
     folder = release_to or "artifacts/toy"
     assert (delivered.released, delivered.passed) == (moved, True)
     assert len(releases.versions(folder)) == 1 and (releases.current(folder) is not None) is moved
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "experiment"),
+    [
+        ("epochs: 2", ["--epochs", "3"], True),
+        ("epochs: 2", ["--release_to", "there"], False),
+        ("epochs: 2", ["--release_to=there"], False),
+        ("release_to: there", [], False),
+        ('release_to: ""', [], True),
+    ],
+)
+def test_an_experiment_file_releases_only_where_somebody_says_where_to(tmp_path, file, options, experiment):
+    """The file, or the command; without a file the folder of the pipeline is where releases are."""
+    (tmp_path / "mine.yaml").write_text(file)
+    named = "" if file.endswith('""') else "artifacts/toy"
+    assert is_experiment(named, ["run", "--inputs-file", str(tmp_path / "mine.yaml"), *options]) is experiment
+    assert is_experiment(named, ["run", f"--inputs-file={tmp_path / 'mine.yaml'}", *options]) is experiment
+    assert not is_experiment("artifacts/toy", ["run", *options])
 
 
 @pytest.mark.parametrize(
