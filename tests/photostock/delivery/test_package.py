@@ -10,6 +10,7 @@ import pytest
 from tests.photostock import toy_encoders
 from tests.photostock.toy_run import BEHAVIOUR
 from tests.release import toy_bundle
+from trainworks.photostock import examples
 from trainworks.photostock.delivery.package import package
 from trainworks.photostock.evaluation import trained_on
 from trainworks.photostock.run import Run
@@ -65,7 +66,7 @@ def run(tmp_path):
     index = {"id": ["a", "b", "c"], "tags": [["sea"], ["Sea", "boat"], ["hat"]], "split": ["train", "train", "test"]}
     pq.write_table(pa.table(index), tmp_path / "dataset" / "index.parquet")
     manifest.write(tmp_path / "dataset")
-    toy_encoders.write(tmp_path / "encoders")
+    manifest.write(toy_encoders.write(tmp_path / "encoders"))
     return Run(*(tmp_path / folder.name for folder in fields(Run)))
 
 
@@ -85,7 +86,8 @@ def test_a_run_becomes_a_bundle_that_serves_and_releases(run, tmp_path):
             "cases.json",
             "report.html",
             "README.md",
-        )
+        ),
+        *(f"examples/{name}" for name in (*examples.PICTURES, examples.FILE)),
     }
     assert content["pipeline"] == "photostock" and content["config"] == KNOBS and content["seed"] == 5 and content["verdict"]["passed"]
     assert content["data"] == manifest.digest(run.dataset)

@@ -1,18 +1,22 @@
 """The bundle of PhotoStock: the encoders that ship, what they reached, and a model card."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from trainworks.facts import of_bundle
+from trainworks.photostock import examples
 from trainworks.photostock.delivery import model_card
 from trainworks.photostock.evaluation import trained_on
 from trainworks.photostock.facts import PIPELINE
 from trainworks.photostock.monitoring import profile
+from trainworks.photostock.preprocessing.steps import steps
 from trainworks.photostock.run import Run
 from trainworks.release import bundle, pairs
+from trainworks.sessions import Session
 from trainworks.storage import manifest
 
 ENCODERS = ("image_encoder", "text_encoder")
@@ -25,11 +29,14 @@ def package(run: Run, report: Path, out: Path) -> None:
     """Write the bundle of *run* to the empty folder *out*; an int8 encoder goes in if ``metrics.json`` says it ships.
 
     *report* is the folder of that stage: commit, knobs and versions of the manifest are the ones that it shows. ``metrics.json``
-    gains the behaviour checks, ``inference.json`` what a threshold on the cosine means; ``trained_on.json`` tells the next run
-    which tags and pictures this model knows, and ``profile.json`` tells ``drift`` what the data looked like.
+    gains the behaviour checks, ``inference.json`` what a threshold on the cosine means, each step before the graphs, and the graphs'
+    inputs and outputs; ``examples/`` has what a service checks itself by. ``trained_on.json`` tells the next run which tags and pictures
+    this model knows, and ``profile.json`` tells ``drift`` what the data looked like.
     """
     metrics, card = _json(run.metrics / "metrics.json"), _json(run.dataset / "card.json")
     inference = _json(run.encoders / "inference.json")
+    inference["steps"] = steps(inference, (run.encoders / "tokenizer.json").read_text())
+    inference["graphs"] = {name: graph(run.encoders / f"{name}.onnx") for name in ENCODERS}
     facts = of_bundle(PIPELINE, manifest.digest(run.dataset), report)
     names = [f"{name}.onnx" for name in ENCODERS]
     names += [f"{name}.int8.onnx" for name in ENCODERS if metrics["int8"].get(name, {}).get("ships")]
@@ -44,7 +51,20 @@ def package(run: Run, report: Path, out: Path) -> None:
         "inference.json": json.dumps(inference | {"calibration": _calibration(metrics)}, indent=1) + "\n",
         trained_on.FILE: json.dumps(trained_on.summary(trained["id"].to_pylist(), trained["tags"].to_pylist()), ensure_ascii=False) + "\n",
     }
-    bundle.write(out, files, texts, facts)
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle.write(out, files | examples.files(run.encoders, Path(scratch)), texts, facts)
+
+
+def graph(path: Path) -> dict[str, Any]:
+    """File, names, types and shapes of a graph's input and output; a dimension that may be any is a word."""
+    session = Session(path)
+    [(given, shape)], [(gives, embedding)] = session.inputs, session.outputs
+    kind = "int64" if len(shape) == 2 else "float32"
+    return {
+        "file": path.name,
+        "input": {"name": given, "type": kind, "shape": shape},
+        "output": {"name": gives, "type": "float32", "shape": embedding, "norm": 1},
+    }
 
 
 def _json(path: Path) -> Any:

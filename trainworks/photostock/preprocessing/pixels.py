@@ -26,6 +26,8 @@ SMALLEST, LARGEST = 16, 1024
 
 INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling.LANCZOS}
 
+STEPS = ("shortest", "center_crop", "squash", "pad")
+
 BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0), "grey": (128, 128, 128)}
 
 
@@ -138,9 +140,9 @@ def _compile(text: str) -> tuple[int, list[Callable[[Image.Image], Image.Image]]
     shorter_side = 0  # after the steps so far; 0 before the first, when it can be any
     shortest_interpolation = Image.Resampling.BICUBIC
     square = False
-    parsed = calls("image", text, ("shortest", "center_crop", "squash", "pad"))
+    parsed = calls("image", text, STEPS)
     for call in parsed:
-        side, interpolation, background = _arguments(text, call)
+        side, interpolation, background = arguments(text, call)
         if call.name == "shortest":
             shortest_interpolation = interpolation
             steps.append(partial(_shortest, side=side, interpolation=interpolation, window=None))
@@ -161,7 +163,7 @@ def _compile(text: str) -> tuple[int, list[Callable[[Image.Image], Image.Image]]
     return shorter_side, steps
 
 
-def _arguments(text: str, call: Call) -> tuple[int, Image.Resampling, tuple[int, int, int]]:
+def arguments(text: str, call: Call) -> tuple[int, Image.Resampling, tuple[int, int, int]]:
     """Side, interpolation and background of a step; the last two have defaults."""
     side, *words = call.args or (None,)
     if not isinstance(side, int) or not SMALLEST <= side <= LARGEST:
