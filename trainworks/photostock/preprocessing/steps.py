@@ -62,7 +62,7 @@ def _geometry(text: str, call: Any) -> list[dict[str, Any]]:
     middle = {"left": "(width - side) / 2", "top": "(height - side) / 2", "rounding": "half to even"}
     if call.name == "center_crop":
         return [{"step": "crop", "side": side, **middle}]
-    sizes = {
+    sizes: dict[str, dict[str, Any]] = {
         "shortest": {"shorter_side": side, "other_side": "side * longer / shorter", "rounding": "down"},
         "pad": {"longer_side": side, "other_side": "side * shorter / longer", "rounding": "half to even", "least": 1},
         "squash": {"width": side, "height": side},
