@@ -9,7 +9,7 @@
     ├── Interrupted          SIGTERM stopped a training; run again, it goes on from its checkpoint
     ├── ParityError          an exported encoder answers differently from the model it came from
     ├── IntegrityError       a file is not the one its manifest names
-    ├── StorageError         a store such as S3 that cannot be reached, read or written
+    ├── StorageError         a store such as S3, or another service of a cloud, that cannot be reached or refuses
     │   └── StorageUnreachable  it gave no answer; the same request may succeed later
     └── ReleaseError         a place that cannot hold releases
         └── ReleaseConflict  somebody else moved the release pointer first
@@ -49,11 +49,11 @@ class IntegrityError(TrainworksError):
 
 
 class StorageError(TrainworksError):
-    """A store such as S3 that cannot be reached, read or written; says what to do about it."""
+    """A store such as S3, or another service of a cloud, that cannot be reached or refuses; says what to do about it."""
 
 
 class StorageUnreachable(StorageError):
-    """A store that gave no answer; the same request may succeed later."""
+    """A store or a service that gave no answer; the same request may succeed later."""
 
 
 class ClusterError(TrainworksError):

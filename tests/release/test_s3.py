@@ -15,7 +15,7 @@ from tests.fault_proxy import FAULTS, fault_proxy
 from tests.release import toy_bundle
 from trainworks.errors import IntegrityError, ReleaseError, StorageError
 from trainworks.release.releases import Pointer, check_target, current, release
-from trainworks.storage import manifest, s3
+from trainworks.storage import aws, manifest, s3
 
 
 def make(folder, content="weights", accuracy=0.5):
@@ -96,11 +96,11 @@ def client(monkeypatch):
 
     def client(**limits):
         for name, value in limits.items():
-            monkeypatch.setattr(s3, name, value)
-        s3._client.cache_clear()
+            monkeypatch.setattr(aws, name, value)
+        aws._client.cache_clear()
 
     yield client
-    s3._client.cache_clear()
+    aws._client.cache_clear()
 
 
 REQUESTS = 13

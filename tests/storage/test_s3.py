@@ -14,7 +14,7 @@ import moto
 import pytest
 
 from trainworks.errors import StorageError, StorageUnreachable
-from trainworks.storage import s3
+from trainworks.storage import aws, s3
 from trainworks.storage.manifest import sha256
 
 
@@ -109,7 +109,7 @@ def test_after_an_error_nothing_begins(bucket, tmp_path):
 UP_AND_DOWN = """
 import sys
 from pathlib import Path
-from trainworks.storage import s3
+from trainworks.storage import aws, s3
 
 def peak():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) * 1024
@@ -161,7 +161,7 @@ def web_server():
 
 def test_each_mistake_says_what_to_do(bucket, monkeypatch, web_server):
     """Bucket missing, no credentials, unknown profile, nobody listening, no address, no S3 there, no bucket's name."""
-    monkeypatch.setattr(s3, "ATTEMPTS", 1)
+    monkeypatch.setattr(aws, "ATTEMPTS", 1)
     cases = [
         ({}, "s3://no-such-bucket-here/x", "no such bucket; create it, or correct its name"),
         ({}, "s3://Not A Bucket/x", "not the name of a bucket"),
@@ -244,7 +244,7 @@ def test_a_wrong_key_or_secret_is_said(bucket, allowed, monkeypatch):
 
 def test_only_a_store_without_an_answer_is_worth_asking_again(bucket, monkeypatch):
     """Nobody listening may be over in a minute; a bucket that is missing will not."""
-    monkeypatch.setattr(s3, "ATTEMPTS", 1)
+    monkeypatch.setattr(aws, "ATTEMPTS", 1)
     with pytest.raises(StorageError) as missing:
         s3.read("s3://no-such-bucket-here/x")
     assert not isinstance(missing.value, StorageUnreachable)

@@ -23,6 +23,8 @@ class FakeSageMaker:
     def __init__(self, folder: Path, program: list[str]):
         self.folder, self.program, self.jobs, self.lock = folder, program, {}, threading.Lock()
         self.s3 = boto3.client("s3")
+        self.refusals: list[ServiceError] = []  # what comes instead of the next answers
+        self.loses = ""  # the operation whose next answer is lost
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -30,7 +32,13 @@ class FakeSageMaker:
                 operation = self.headers["X-Amz-Target"].removeprefix("SageMaker.")
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 try:
+                    if fake.refusals:
+                        raise fake.refusals.pop(0)
                     status, answer = 200, getattr(fake, operation)(request)
+                    if fake.loses == operation:
+                        fake.loses = ""
+                        self.close_connection = True
+                        return
                 except ServiceError as error:
                     status, answer = 400, {"__type": error.args[0], "message": error.args[1]}
                 body = json.dumps(answer).encode()

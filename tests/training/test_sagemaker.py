@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.fake_sagemaker import FakeSageMaker
-from trainworks.errors import IntegrityError, TrainingError
+from tests.training.fake_sagemaker import FakeSageMaker, ServiceError
+from trainworks.errors import IntegrityError, StorageError, StorageUnreachable, TrainingError
 from trainworks.photostock.training.job import PROGRAM
 from trainworks.photostock.training.knobs import Pairs, Precision, TrainConfig
-from trainworks.storage import manifest, store
+from trainworks.storage import aws, manifest, store
 from trainworks.training import sagemaker
 from trainworks.training.sagemaker import Deployment, Job
 
@@ -377,3 +377,60 @@ def test_the_model_of_sales_is_learned_by_the_same_program(serve, monkeypatch, t
     assert manifest.read(there)["files"] == manifest.read(manifest.write(here) and here)["files"]
     (name,) = fake.jobs
     assert name.startswith("supermegaretail-fit-") and store.notes(there)["machine"] == "gpu"
+
+
+@pytest.fixture
+def throttled(toy, monkeypatch):
+    """Refusals as the service sends them when it is asked too often, and clients that do not wait long themselves."""
+    monkeypatch.setattr(aws, "ATTEMPTS", 2)
+    aws._client.cache_clear()
+    yield lambda count: toy.refusals.extend([ServiceError("ThrottlingException", "Rate exceeded")] * count)
+    aws._client.cache_clear()
+
+
+@pytest.mark.parametrize("when", ["first", "while it runs"])
+def test_a_service_that_throttles_for_minutes_is_asked_again(toy, throttled, job, out, when, caplog):
+    """Whatever is asked of it: the job runs on meanwhile, and costs."""
+    if when == "first":
+        throttled(6)
+        sagemaker.run(job(), DEPLOYMENT, out)
+    else:
+        waiting, names = in_thread(job("wait"), out)
+        until(lambda: training(toy))
+        throttled(6)
+        until(lambda: not toy.refusals)
+        next(iter(toy.jobs.values())).interrupt()
+        waiting.join()
+        assert names
+    assert len(toy.jobs) == 1 and "Rate exceeded" in caplog.text and "asking again" in caplog.text
+
+
+def test_a_service_that_is_silent_for_longer_leaves_the_job_to_a_retry(toy, throttled, job, out, monkeypatch):
+    """The error is one that Flyte tries again, and the retry joins the job."""
+    monkeypatch.setattr(sagemaker, "PATIENCE", 0)
+    throttled(4)
+    with pytest.raises(StorageUnreachable, match=r"no answer of SageMaker.*the same run again joins it"):
+        sagemaker.run(job(), DEPLOYMENT, out)
+    toy.refusals.clear()
+    assert sagemaker.run(job(), DEPLOYMENT, out) in toy.jobs and len(toy.jobs) == 1
+
+
+def test_a_start_whose_answer_was_lost_is_one_start(toy, job, out):
+    """The client asks again, and finds its own job."""
+    toy.loses = "CreateTrainingJob"
+    assert sagemaker.run(job(), DEPLOYMENT, out) in toy.jobs and len(toy.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("AccessDeniedException", "the policy must allow sagemaker:CreateTrainingJob"),
+        ("ExpiredTokenException", "set AWS_ACCESS_KEY_ID"),
+        ("ResourceLimitExceeded", "a quota of the account is reached"),
+    ],
+)
+def test_what_a_person_must_mend_is_said(toy, job, out, code, advice):
+    """At once, as of S3."""
+    toy.refusals += [ServiceError(code, "no")]
+    with pytest.raises(StorageError, match=advice):
+        sagemaker.run(job(), DEPLOYMENT, out)

@@ -5,25 +5,18 @@ What goes wrong beyond that is a ``StorageError`` that says what to do; ``Storag
 """
 
 import hashlib
-import os
 import shutil
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, TypeVar
 
-from trainworks.errors import StorageError, StorageUnreachable
-from trainworks.storage import credentials
+from trainworks.errors import StorageError
+from trainworks.storage import aws, credentials
 
 SCHEME = "s3://"
-ATTEMPTS = 5
-CONNECT_SECONDS, READ_SECONDS = 10, 60
-CONNECTIONS = 32
-"""Requests of one process at the same time."""
 LARGE = 8 * 2**20
 """Bytes from which on an object goes in parts, by threads of its own."""
 AT_ONCE = 16
@@ -209,7 +202,7 @@ def check_writable(uri: str) -> None:
     try:
         put(scratch, b"probe")
         if read(scratch) != b"probe":
-            raise StorageError(f"{uri}: what was put there is not found again: {_ENDPOINT}")
+            raise StorageError(f"{uri}: what was put there is not found again: {aws.no_answer(aws.S3)}")
         delete(scratch)
     except StorageError as error:
         raise type(error)(str(error).replace(scratch, uri)) from error  # nobody knows the name of the scratch object
@@ -237,7 +230,7 @@ def _get(uri: str, consume: Callable[[Any], T], etag: str | None = None) -> tupl
     with _at(uri) as (client, bucket, key):
         from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
 
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, aws.ATTEMPTS + 1):
             try:
                 answer = client.get_object(Bucket=bucket, Key=key)
             except client.exceptions.ClientError as error:
@@ -251,7 +244,7 @@ def _get(uri: str, consume: Callable[[Any], T], etag: str | None = None) -> tupl
                 try:
                     return consume(body), tag
                 except (HTTPClientError, IncompleteReadError, FlexibleChecksumError):
-                    if attempt == ATTEMPTS:
+                    if attempt == aws.ATTEMPTS:
                         raise
     raise AssertionError("the last attempt answers or raises")
 
@@ -268,77 +261,8 @@ def _is_missing(error: Any) -> bool:
 def _at(uri: str) -> Iterator[tuple[Any, str, str]]:
     """A client, the bucket and the key of *uri*; what goes wrong inside is explained."""
     credentials.refuse("S3", uri)
-    credentials.refuse("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT_URL", ""))
     bucket, _, key = uri.removeprefix(SCHEME).partition("/")
     if not uri.startswith(SCHEME) or not bucket:
         raise ValueError(f"expected {SCHEME}bucket/prefix, got {uri!r}")
-    try:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.parsers import ResponseParserError
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{uri}: S3 needs boto3; pip install 'trainworks[cloud]'", name="boto3") from error
-    try:
-        with _MAKING:  # else threads that begin together would each make a client
-            client = _client(tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))))
-        yield client, bucket, key.rstrip("/")
-    except (Boto3Error, BotoCoreError, ClientError, ResponseParserError) as error:
-        why = _why(error)
-        raise (StorageUnreachable if why == _ENDPOINT else StorageError)(f"{uri}: {why} ({error})") from error
-
-
-_MAKING = threading.Lock()
-
-
-@lru_cache
-def _client(environment: tuple[tuple[str, str], ...]) -> Any:
-    """A client for the *environment* that boto3 reads; clients are costly to make, and safe to share between threads."""
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import InvalidConfigError
-
-    retries = {"mode": "standard", "total_max_attempts": ATTEMPTS}
-    config = Config(retries=retries, connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, max_pool_connections=CONNECTIONS)  # type: ignore[arg-type]
-    try:
-        return boto3.session.Session().client("s3", config=config)
-    except ValueError as error:  # such as "Invalid endpoint: nonsense"
-        raise InvalidConfigError(error_msg=str(error)) from error
-
-
-_CREDENTIALS = "no valid credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine or pod a role"
-_ENDPOINT = "no answer of an S3 store; is AWS_ENDPOINT_URL right, and the store up and within reach?"
-_PERMISSION = (
-    "no permission; the policy must allow s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject below the prefix"
-)
-_REGION = "the bucket lies in another region; set AWS_DEFAULT_REGION to it"
-_ADVICE = {
-    "NoSuchBucket": "no such bucket; create it, or correct its name",
-    **dict.fromkeys(("AccessDenied", "AllAccessDisabled", "403"), _PERMISSION),
-    **dict.fromkeys(("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"), _CREDENTIALS),
-    **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"), _REGION),
-    **dict.fromkeys(("NotImplemented", "501"), "the store does not know this request; take one that does, such as S3, MinIO or Ceph"),
-    "RequestTimeTooSkewed": "the clock of this machine is wrong; set it",
-}
-
-
-def _why(error: Exception) -> str:
-    """What *error* comes to, and what to do."""
-    from boto3.exceptions import RetriesExceededError, S3UploadFailedError
-    from botocore import exceptions
-    from botocore.parsers import ResponseParserError
-
-    if isinstance(error, S3UploadFailedError) and isinstance(error.__context__, Exception):
-        error = error.__context__
-    if isinstance(error, exceptions.ClientError):
-        other = _ENDPOINT if _status(error) == 429 or _status(error) >= 500 else "the store refused the request"
-        return _ADVICE.get(error.response["Error"].get("Code", ""), other)
-    name = type(error).__name__
-    if "Credential" in name or "Token" in name or isinstance(error, exceptions.ProfileNotFound):
-        return _CREDENTIALS
-    if isinstance(error, exceptions.ParamValidationError):
-        return f"not the name of a bucket or object; expected {SCHEME}bucket/prefix"
-    broken = (exceptions.IncompleteReadError, RetriesExceededError)
-    connection = (exceptions.HTTPClientError, exceptions.ConnectionError, ResponseParserError, *broken)
-    if isinstance(error, connection) or "endpoint" in str(error):
-        return _ENDPOINT
-    return "the request failed"
+    with aws.explained(uri, aws.S3):
+        yield aws.client(aws.S3), bucket, key.rstrip("/")

@@ -16,25 +16,26 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from trainworks import facts
 from trainworks.config import Section
-from trainworks.errors import IntegrityError, TrainingError
+from trainworks.errors import IntegrityError, StorageError, StorageUnreachable, TrainingError
 from trainworks.grammar import nearest
 from trainworks.progress import Bar
-from trainworks.storage import manifest, s3
+from trainworks.storage import aws, manifest, s3
 
 log = logging.getLogger(__name__)
 
-POLL = 30.0
-"""Seconds between two questions after a job."""
+POLL, PATIENCE = 30.0, 1200.0
+"""Seconds between two questions after a job, and how long one may stay without an answer; jobs take hours."""
 
 BOMB = 20
 """Times the size of an archive that what it unpacks to may have."""
@@ -42,6 +43,7 @@ BOMB = 20
 VARIABLE = "TRAINWORKS_SAGEMAKER_"
 
 S = TypeVar("S", bound=Section)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def run(job: Job, deployment: Deployment, out: Path) -> str:
 
     Raises:
         TrainingError: the job cannot be started, or ended without a model; has SageMaker's reason.
+        StorageUnreachable: SageMaker gave no answer for PATIENCE; the job goes on, and the same run again joins it.
         IntegrityError: the model is not the one its manifest names.
     """
     client = _client()
@@ -204,11 +207,27 @@ def _expected(kind: Any) -> str:
 
 
 def _client() -> Any:
-    try:
-        import boto3
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("training on SageMaker needs boto3; pip install 'trainworks[cloud]'", name="boto3") from error
-    return boto3.client("sagemaker")
+    with aws.explained("SageMaker", aws.SAGEMAKER):
+        return aws.client(aws.SAGEMAKER)
+
+
+def _asked(name: str, ask: Callable[[], T]) -> T:
+    """What *ask* gives about the job *name*; a service that does not answer, or is asked too often, is asked again for a while.
+
+    Raises:
+        StorageUnreachable: nothing for PATIENCE; the job goes on.
+        StorageError: the service refuses.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with aws.explained(name, aws.SAGEMAKER):
+                return ask()
+        except StorageUnreachable as error:
+            if time.monotonic() > until:
+                raise StorageUnreachable(f"{error}; if it was started, the job goes on, and the same run again joins it") from error
+            log.warning("%s; asking again in %.0f s", error, POLL)
+            time.sleep(POLL)
 
 
 def _folders(content: Path | Sequence[Path]) -> list[Path]:
@@ -216,13 +235,16 @@ def _folders(content: Path | Sequence[Path]) -> list[Path]:
 
 
 def _describe(client: Any, name: str) -> dict[str, Any] | None:
-    try:
-        return client.describe_training_job(TrainingJobName=name)
-    except client.exceptions.ClientError as error:
-        # The service answers an unknown name with a ValidationException, whatever its model says.
-        if error.response["Error"]["Code"] == "ResourceNotFound" or "not found" in error.response["Error"]["Message"]:
-            return None
-        raise
+    def describe() -> dict[str, Any] | None:
+        try:
+            return client.describe_training_job(TrainingJobName=name)
+        except client.exceptions.ClientError as error:
+            # The service answers an unknown name with a ValidationException, whatever its model says.
+            if error.response["Error"]["Code"] == "ResourceNotFound" or "not found" in error.response["Error"]["Message"]:
+                return None
+            raise
+
+    return _asked(name, describe)
 
 
 def _upload(job: Job, bucket: str, digest: str) -> list[dict[str, Any]]:
@@ -278,21 +300,29 @@ def _request(job: Job, deployment: Deployment, name: str, digest: str) -> dict[s
 
 
 def _create(client: Any, request: dict[str, Any]) -> None:
-    """Start a job, unless somebody else just has."""
+    """Start a job, unless somebody else just has; or this run, by a request whose answer was lost."""
+    name = request["TrainingJobName"]
+
+    def create() -> str:
+        try:
+            client.create_training_job(**request)
+            return f"started on {request['ResourceConfig']['InstanceType']}"
+        except client.exceptions.ResourceInUse:
+            return "joined"
+
     try:
-        client.create_training_job(**request)
-        log.info("%s: started on %s", request["TrainingJobName"], request["ResourceConfig"]["InstanceType"])
-    except client.exceptions.ResourceInUse:
-        log.info("%s: joined", request["TrainingJobName"])
-    except client.exceptions.ClientError as error:
-        raise TrainingError(f"SageMaker does not start {request['TrainingJobName']}: {error}") from error
+        log.info("%s: %s", name, _asked(name, create))
+    except StorageUnreachable:
+        raise
+    except StorageError as error:
+        raise TrainingError(f"SageMaker does not start {error}") from error
 
 
 def _follow(client: Any, name: str) -> dict[str, Any]:
     """The description of a job once it has ended; what happens to it meanwhile is logged."""
     logged = 0
     while True:
-        job = client.describe_training_job(TrainingJobName=name)
+        job = _asked(name, partial(client.describe_training_job, TrainingJobName=name))
         steps = job.get("SecondaryStatusTransitions", [])
         for step in steps[logged:]:
             log.info("%s: %s %s", name, step["Status"], step.get("StatusMessage", ""))
@@ -313,8 +343,11 @@ def _stopped_on_abort(client: Any, name: str) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit):  # flytekit makes the latter of Ctrl-C
         log.warning("%s: stopping it", name)
-        if (job := _describe(client, name)) and job["TrainingJobStatus"] == "InProgress":
-            client.stop_training_job(TrainingJobName=name)
+        try:
+            with aws.explained(name, aws.SAGEMAKER):
+                client.stop_training_job(TrainingJobName=name)
+        except StorageError as error:
+            log.warning("%s; stop it by hand if it runs", error)
         raise
     finally:
         if main:
