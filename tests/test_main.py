@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
+from tests.release import toy_bundle
 from trainworks.__main__ import UNFORESEEN, main
 from trainworks.release import stored
+from trainworks.release.releases import release
 
 
 def test_a_pipelines_commands_stand_below_its_name(capsys):
@@ -51,3 +53,31 @@ def test_an_unforeseen_error_has_a_status_of_its_own(monkeypatch, capsys, room, 
     assert main([room, "drift", "bundle", "sample"]) == UNFORESEEN == 3
     said = capsys.readouterr().err
     assert "Traceback" in said and "please report it" in said
+
+
+ABSENT = ("jinja2", "markupsafe", "matplotlib", "tqdm", "pandas", "torch", "scipy", "sklearn", "boto3", "mlflow", "yaml", "flytekit")
+SERVING = f"""
+import sys
+for name in {ABSENT}: sys.modules[name] = None
+from trainworks.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "says"),
+    [
+        ("release list TO", 0, "current"),
+        ("compare TO", 0, "gates"),
+        ("release check TO", 0, "its manifest names"),
+        ("compare TO --html page.html", 1, "this needs jinja2, which is not installed; trainworks brings it: install it with its extra"),
+        ("photostock drift TO sample", 2, "its extra 'train' from where it came: pip install '.[train]' in a checkout"),
+        ("release list s3://bucket/a", 1, "an S3 store needs boto3; install it with its extra 'cloud'"),
+    ],
+)
+def test_where_services_run_commands_work_or_name_what_is_missing(tmp_path, command, status, says):
+    """With the extra serve alone; no registry has this project, so that how to install the rest is said for where it came from."""
+    release(toy_bundle.write(tmp_path / "bundle", {"metrics.json": toy_bundle.metrics()}), str(tmp_path / "to"))
+    arguments = [str(tmp_path / "to") if word == "TO" else word for word in command.split()]
+    done = subprocess.run([sys.executable, "-c", SERVING, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == status and says in done.stdout + done.stderr, done.stderr

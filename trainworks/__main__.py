@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import trainworks
+from trainworks import extras
 from trainworks.errors import TrainworksError
 from trainworks.release import commands as release_commands
 
@@ -47,7 +48,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         return chosen.command(chosen) or 0
-    except (TrainworksError, ValueError, OSError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        print(f"error: {extras.missing(error)}", file=sys.stderr)
+        return chosen.error_status
+    except (TrainworksError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return chosen.error_status
 

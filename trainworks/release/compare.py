@@ -8,15 +8,16 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from textwrap import wrap
-from typing import Any
-
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Any
 
 from trainworks.errors import IntegrityError
 from trainworks.release import gates, pairs, scores, stored
 from trainworks.release.scores import Score, Scores
 from trainworks.release.stored import StoredBundle
 from trainworks.report.page import Table, cell, curves, megabytes, render, seconds
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 HISTORY_FILE = "history.json"
 AXES = ("epoch", "step")
@@ -206,7 +207,7 @@ def _onnx_sizes(run: Run) -> Iterator[int]:
     return (entry["size"] for name, entry in run.facts["files"].items() if name.endswith(".onnx"))
 
 
-def _charts(runs: Sequence[Run]) -> Iterator[tuple[str, Markup]]:
+def _charts(runs: Sequence[Run]) -> "Iterator[tuple[str, Markup]]":
     """The name and the chart of each column of numbers in the histories, a line for each run."""
     histories = {f"run {number}": run.history for number, run in enumerate(runs, 1) if run.history}
     axis = _axis(histories.values())

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainworks import extras
 from trainworks.release import scores
 from trainworks.storage import mlflow_server, s3, store
 
@@ -109,7 +110,7 @@ def _client(what: str) -> Iterator["MlflowClient | None"]:
             logging.getLogger(chatty).setLevel(logging.ERROR)
         yield MlflowClient(address, address)
     except ModuleNotFoundError:
-        log.warning("mlflow is not installed, it did not %s: pip install 'trainworks[cloud]'", what)
+        log.warning("mlflow is not installed, it did not %s; %s", what, extras.install("cloud"))
     except Exception as error:  # the client lets through MlflowException, and what SQL and HTTP libraries raise
         log.warning("MLflow failed (%s), it did not %s; the release itself is as it should be", type(error).__name__, what)
 

@@ -2,6 +2,8 @@
 
 A page is a single HTML file without external resources or scripts; the same content gives the
 same bytes. A room's template extends ``report/page.html`` and takes its macros from there.
+
+What draws is imported where it is used: words for a terminal need none of it, and a service has none.
 """
 
 import io
@@ -10,15 +12,12 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-
-import matplotlib as mpl
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from typing import TYPE_CHECKING
 
 import trainworks
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _LONGEST = 240
 INK, MUTED, LINE = "#010101", "#020202", "#030303"
@@ -77,6 +76,8 @@ def render(template: str, **content: object) -> str:
     Raises:
         jinja2.UndefinedError: the template names something that *content* lacks.
     """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(list(trainworks.__path__)), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -137,13 +138,18 @@ def curves(
     step_name: str,
     shares: bool = False,
     mark: tuple[float | date, str] | None = None,
-) -> Markup:
+) -> "Markup":
     """A line chart as inline SVG: *series* over *steps*, numbers or dates that rise; ``None`` where there is no value.
 
     Up to 18 series look different. The page's style must define a colour for each of up to six (``--first`` … ``--sixth``;
     ``page.html`` has three). *alt* is what a reader who cannot see it is told; *mark* is a step with the words that name it;
     *shares* are values between 0 and 1, shown in per cent.
     """
+    import matplotlib as mpl
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
     with mpl.rc_context(
         {
             "svg.fonttype": "none",
@@ -199,11 +205,15 @@ def curves(
 
 def _place(step: float | date) -> float:
     """Where matplotlib draws *step*."""
+    from matplotlib.dates import date2num
+
     return float(date2num(step)) if isinstance(step, date) else step
 
 
-def inline(svg: str, alt: str) -> Markup:
+def inline(svg: str, alt: str) -> "Markup":
     """Matplotlib's SVG file as an element of the page: its colours, its fonts, no ids that could clash."""
+    from markupsafe import Markup, escape
+
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.S)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)

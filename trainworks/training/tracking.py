@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch.utils.tensorboard.summary import hparams
 
+from trainworks import extras
 from trainworks.storage import mlflow_server
 
 EXPERIMENT = "trainworks"
@@ -59,7 +60,7 @@ def _mlflow(uri: str, run_name: str) -> Logger | None:
         import mlflow  # noqa: F401
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "MLFLOW_TRACKING_URI is set and mlflow is not installed; pip install 'trainworks[cloud]' or unset it", name="mlflow"
+            f"MLFLOW_TRACKING_URI is set and mlflow is not installed; unset it, or {extras.install('cloud')}", name="mlflow"
         ) from error
     experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     try:

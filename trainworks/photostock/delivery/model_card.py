@@ -43,7 +43,7 @@ def model_card(
             "to identify people, or to decide anything about them."
         ],
         "How to load it": [
-            "`pip install 'trainworks[serve]'` installs onnxruntime, numpy, pillow and tokenizers; torch is not needed.",
+            "`pip install '.[serve]'` in a checkout of its code installs onnxruntime, numpy, pillow and tokenizers; torch is not needed.",
             _EXAMPLE,
             f"Pictures are prepared by `{inference['image']}`, records become texts by the prompt `{inference['prompt']}`; "
             f"texts are cut after {inference['context_length']} tokens. The ONNX files are {', '.join(f'`{name}`' for name in names)}.",
