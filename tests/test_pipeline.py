@@ -147,7 +147,7 @@ def test_a_bad_knob_fails_before_any_stage(home, first):
     """The first, cheap step refuses it with name and value."""
     wrong = Run(home, learning_rate=-1.0)
     assert wrong.code != 0
-    assert "train.learning_rate = -1.0: must be above 0" in wrong.output
+    assert "--learning_rate = -1.0: must be above 0" in wrong.output
     assert wrong.ran == wrong.cached == []
 
 

@@ -16,7 +16,7 @@ class Section:
     """Base of a knob section: a subclass is a frozen dataclass and has a ``name``, such as ``train``.
 
     Raises:
-        ValueError: a knob out of its bounds, as ``train.epochs = 0: must be at least 1``.
+        ValueError: a knob out of its bounds, as ``--epochs = 0: must be at least 1``, which is how it is typed.
     """
 
     name: str = ""
@@ -40,7 +40,7 @@ class Section:
 
     def refuse(self, knob_name: str, why: str) -> None:
         """Raise the ``ValueError`` of a bad knob."""
-        raise ValueError(f"{self.name}.{knob_name} = {getattr(self, knob_name)!r}: {why}")
+        raise ValueError(f"--{knob_name} = {getattr(self, knob_name)!r}: {why}")
 
 
 def meanings(section: type[Section]) -> dict[str, str]:

@@ -35,7 +35,7 @@ def split(
         groups: the name of each row's group (n,).
         held_out: rows in test, and as many in validation.
         eligible: bool (n,): rows that may be held out, all by default; the others are train or left out.
-        knob: what whoever reads an error calls *held_out*, such as ``data.held_out``.
+        knob: what whoever reads an error calls *held_out*, such as ``--held_out``.
         finer_groups: what they can do about groups that are too large.
 
     Raises:

@@ -39,7 +39,7 @@ def test_what_may_be_better_next_time_is_tried_again(cluster, error):
         fails(error)()
 
 
-@pytest.mark.parametrize("error", [StorageError("no permission"), ValueError("train.epochs = 0: must be at least 1")])
+@pytest.mark.parametrize("error", [StorageError("no permission"), ValueError("--epochs = 0: must be at least 1")])
 def test_bad_input_is_one_sentence_and_not_tried_again(cluster, error):
     """It would fail the same, after an hour's wait for the same pod; a list of executions keeps 100 characters of what flytekit says."""
     with pytest.raises(Refused, match=str(error)) as raised:

@@ -110,7 +110,7 @@ def test_more_devices_than_the_cluster_gives_are_refused(tmp_path, monkeypatch):
     knobs = {**vars(DataConfig()), **vars(TrainConfig(devices=2)), **vars(GateConfig())}
     inputs = {"source": "sample", "release_to": "s3://bucket/release", "train_on": tasks.TrainOn.GPU}
     monkeypatch.setattr(tasks, "on_cluster", lambda: True)
-    with pytest.raises(ValueError, match=r"train.devices = 2: fine-tuning was registered with 1 GPU\(s\).*TRAINWORKS_GPUS=2"):
+    with pytest.raises(ValueError, match=r"--devices = 2: fine-tuning was registered with 1 GPU\(s\).*TRAINWORKS_GPUS=2"):
         tasks.check.task_function(**knobs, **inputs)
     monkeypatch.setattr(tasks, "on_cluster", lambda: False)
     tasks.check.task_function(**knobs, **inputs | {"release_to": str(tmp_path / "release")})

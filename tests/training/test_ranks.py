@@ -44,7 +44,7 @@ def test_all_ranks_work_together_and_are_heard(tmp_path, caplog):
 def test_a_killed_rank_ends_all(tmp_path):
     """Rank 0 waits for rank 1, which is no more: it does not wait for ever, and the message says who died of what."""
     start = time.monotonic()
-    with pytest.raises(TrainingError, match=r"rank 1 of 2 was killed by SIGKILL: .*lower train.batch_size or train.devices"):
+    with pytest.raises(TrainingError, match=r"rank 1 of 2 was killed by SIGKILL: .*lower --batch_size or --devices"):
         ranks.launch(2, toy_ranks.one_dies, scratch=tmp_path)
     assert time.monotonic() - start < 60
 

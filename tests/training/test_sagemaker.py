@@ -293,10 +293,10 @@ def test_knobs_survive_being_strings(config):
     ("name", "text", "message"),
     [
         ("learing_rate", "1", r"unknown hyperparameter 'learing_rate'.* did you mean 'learning_rate'\?"),
-        ("epochs", "2.5", "train.epochs = '2.5': expected a whole number"),
-        ("learning_rate", "fast", "train.learning_rate = 'fast': expected a number"),
-        ("precision", "fp8", "train.precision = 'fp8': expected one of fp32, bf16"),
-        ("epochs", "0", "train.epochs = 0: must be at least 1"),
+        ("epochs", "2.5", "--epochs = '2.5': expected a whole number"),
+        ("learning_rate", "fast", "--learning_rate = 'fast': expected a number"),
+        ("precision", "fp8", "--precision = 'fp8': expected one of fp32, bf16"),
+        ("epochs", "0", "--epochs = 0: must be at least 1"),
     ],
 )
 def test_a_hyperparameter_that_is_none_is_refused(name, text, message):

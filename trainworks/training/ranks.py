@@ -193,7 +193,7 @@ def _error(who: str, failure: ProcessFailure) -> TrainworksError:
     """What the rank raised, as far as it is ours."""
     if failure.exitcode < 0:
         return TrainingError(
-            f"{who} was killed by {failure.signal_name()}: most often for want of memory, so lower train.batch_size or train.devices; "
+            f"{who} was killed by {failure.signal_name()}: most often for want of memory, so lower --batch_size or --devices; "
             f"run again, it goes on from its last checkpoint"
         )
     written = Path(failure.error_file)

@@ -124,7 +124,7 @@ def knobs(section: type[S], texts: Mapping[str, str]) -> S:
         try:
             values[name] = types[name](text)
         except ValueError as error:
-            raise ValueError(f"{section.name}.{name} = {text!r}: expected {_expected(types[name])}") from error
+            raise ValueError(f"--{name} = {text!r}: expected {_expected(types[name])}") from error
     return section(**values)
 
 

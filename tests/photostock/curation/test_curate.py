@@ -344,12 +344,15 @@ def test_the_card_tells_what_the_dataset_is_made_of():
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (OTHERS[:30], "30 rows are too few: .* data.gallery.* Rows read: 30; rejected before the split: none"),
+        (
+            OTHERS[:30],
+            "30 rows are too few: .* --gallery.* 30 pictures: no --gallery of 10 or more.* Rows read: 30; .* none",
+        ),
         (
             [picture(f"{n}", rejected="missing file", fingerprint="") for n in range(9)] + [picture("a", title="")] + OTHERS[:3],
             "3 rows are too few: .* Rows read: 13; rejected before the split: 9 missing file, 1 no text",
         ),
-        ([picture(f"{n}", contributor="Ann") for n in range(99)], "largest has 99.: lower data.gallery, or give the catalogue .* 'group'"),
+        ([picture(f"{n}", contributor="Ann") for n in range(99)], "largest has 99.: lower --gallery, or give the catalogue .* 'group'"),
         ([*OTHERS, OTHERS[7]], "id 'other 7' comes twice"),
         ([], "0 rows are too few"),
     ],
@@ -364,3 +367,18 @@ def test_curating_no_shards_is_refused(tmp_path):
     """An empty list is a mistake of the caller, not an empty dataset."""
     with pytest.raises(DataError, match="no shards"):
         curate([], SMALL, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"), [(66, "--gallery 13 --batch_size 32"), (12, "--gallery 10 --batch_size 32"), (2, "no --gallery of 10 or more")]
+)
+def test_the_message_has_values_that_will_do(groups, says):
+    """As they are typed, all at once; with them the same pictures are curated."""
+    rows = [row | {"contributor": f"artist {number % groups}"} for number, row in enumerate((OTHERS + OTHERS[:6])[:66])]
+    rows = [row | {"id": f"{number}", "fingerprint": f"{number}"} for number, row in enumerate(rows)]
+    with pytest.raises(DataError, match=f"66 pictures: {says}"):
+        curated(rows, DataConfig(gallery=20, subsample=""))
+    if says.startswith("--"):
+        _, gallery, _, batch_size = says.split()
+        _, _, card = curated(rows, DataConfig(gallery=int(gallery), subsample=""))
+        assert card["kept"]["train"] >= int(batch_size)

@@ -120,7 +120,7 @@ def test_texts_are_encoded_by_their_features(tokenizer):
 
 def test_fewer_pictures_than_a_batch_is_an_error(tokenizer):
     """Zero batches would train nothing and look like success."""
-    with pytest.raises(DataError, match=r"3 training pictures are fewer than train.batch_size = 4"):
+    with pytest.raises(DataError, match=r"3 training pictures are fewer than --batch_size = 4: .*--batch_size 2"):
         pairs(3, tokenizer)
 
 

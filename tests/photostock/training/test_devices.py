@@ -113,13 +113,13 @@ def test_two_devices_train_what_one_does_even_when_stopped(untouched, finetune, 
 
 def test_batch_norm_that_learns_is_refused_without_gpus(finetune):
     """Its statistics would be those of a part of the batch; the message says what to do, and doing that works."""
-    with pytest.raises(ValueError, match=r"train.devices = 2: batch norm learns \(visual.*\), .* image.norms=0 as first rule"):
+    with pytest.raises(ValueError, match=r"--devices = 2: batch norm learns \(visual.*\), .* image.norms=0 as first rule"):
         finetune("live", devices=2, tune="*=0.1")
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():
     """Before anything runs."""
-    with pytest.raises(ValueError, match=r"train.devices = 3: share every batch evenly, and train.batch_size = 16"):
+    with pytest.raises(ValueError, match=r"--devices = 3: share every batch evenly, and --batch_size = 16"):
         TrainConfig(**{**KNOBS, "devices": 3})
 
 
@@ -127,5 +127,5 @@ def test_more_devices_than_gpus_are_refused(finetune, monkeypatch):
     """By the training itself, which knows the machine."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(ValueError, match=r"train.devices = 2: this machine has 1 GPU: lower it"):
+    with pytest.raises(ValueError, match=r"--devices = 2: this machine has 1 GPU: lower it"):
         finetune("many", devices=2)

@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(shards, dataset, tmp_path):
     towers.save(broken, tmp_path)
     manifest.write(tmp_path)
     (tmp_path / "out").mkdir()
-    with pytest.raises(TrainingError, match=r"loss is nan at epoch 1, step 0: lower train.learning_rate \(now 0.01\)"):
+    with pytest.raises(TrainingError, match=r"loss is nan at epoch 1, step 0: lower --learning_rate \(now 0.01\)"):
         train.finetune(tmp_path, dataset, shards, TrainConfig(**KNOBS), tmp_path / "logs", tmp_path / "out", tmp_path)
 
 

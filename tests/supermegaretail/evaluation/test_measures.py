@@ -17,5 +17,5 @@ def test_the_default_gates_parse_and_a_misspelt_one_is_refused_with_its_position
 
 def test_costs_are_positive():
     """Without a cost on either side there is no best order."""
-    with pytest.raises(ValueError, match=r"cost.shortage_cost = 0: must be above 0"):
+    with pytest.raises(ValueError, match=r"--shortage_cost = 0: must be above 0"):
         CostConfig(shortage_cost=0)

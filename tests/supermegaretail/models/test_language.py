@@ -48,7 +48,7 @@ def test_every_family_says_which_columns_it_needs(name):
 
 def test_a_baseline_is_asked_for():
     """A release must be better than one."""
-    with pytest.raises(ValueError, match=r"model\.models = 'boosting': needs a baseline"):
+    with pytest.raises(ValueError, match=r"--models = 'boosting': needs a baseline"):
         ModelConfig(models="boosting")
 
 

@@ -44,11 +44,11 @@ def test_a_mistake_has_its_position(parse, text, position, words):
 
 def test_knobs_are_checked_where_they_are_declared():
     """Before anything is read."""
-    with pytest.raises(ValueError, match=r"panel.panel_on = 'dask': expected one of duckdb, spark"):
+    with pytest.raises(ValueError, match=r"--panel_on = 'dask': expected one of duckdb, spark"):
         PanelConfig(panel_on="dask")
     with pytest.raises(LanguageError, match="did you mean 'plan'"):
         PanelConfig(covariates="promotion@pln")
-    with pytest.raises(ValueError, match=r"panel.horizon = 0: must be at least 1"):
+    with pytest.raises(ValueError, match=r"--horizon = 0: must be at least 1"):
         PanelConfig(horizon=0)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def curate(shards: list[Path], config: DataConfig, out: Path, embeddings: Sequen
     the columns ``shard`` and ``row`` (and, with ``visual_cluster``, the rounding of its *embeddings*). Every row
     read is in the index or among the rejected, with the first reason that holds: that of an earlier stage · *exact
     duplicate* (the one with the most text stays) · *no text* (the caption is empty) · then in the order of
-    ``data.subsample``: *near duplicate*, *similar text*, *contributor at the limit*, *visual cluster at the limit* ·
+    ``subsample``: *near duplicate*, *similar text*, *contributor at the limit*, *visual cluster at the limit* ·
     *near duplicate in another group* · *gallery full*; the last two only where a picture's group is held out.
 
     A group is what the catalogue says, else a contributor, else a near-duplicate cluster: pictures of unknown
@@ -175,15 +176,31 @@ def _split(rejections: _Rejections, group: np.ndarray, cluster: np.ndarray, gall
     may_be_held_out = (smallest_code == largest_code)[cluster[kept]]
     split_of_row = np.full(len(group), LEFT_OUT, object)
     try:
-        split_of_row[kept] = split(group[kept], gallery, may_be_held_out, knob="data.gallery", finer_groups=_FINER_GROUPS)
+        split_of_row[kept] = split(group[kept], gallery, may_be_held_out, knob="--gallery", finer_groups=_FINER_GROUPS)
     except DataError as error:
+        values = _feasible(group[kept], gallery, may_be_held_out)
         counts = ", ".join(f"{n} {reason}" for stage in rejections.stages() for reason, n in stage["rejected"].items())
-        raise DataError(f"{error}. Rows read: {len(group)}; rejected before the split: {counts or 'none'}") from None
+        raise DataError(
+            f"{error}; {len(kept)} pictures: {values}. Rows read: {len(group)}; rejected before the split: {counts or 'none'}"
+        ) from None
     left_out = split_of_row[kept] == LEFT_OUT
     for mask, reason in ((~may_be_held_out, "near duplicate in another group"), (may_be_held_out, "gallery full")):
         rejected = kept[left_out & mask]
         rejections.reject(rejected, reason, group[rejected])
     return split_of_row
+
+
+def _feasible(group: np.ndarray, gallery: int, may_be_held_out: np.ndarray) -> str:
+    """The values of knobs that pictures of these groups can be trained with, in words."""
+    least = next(field.metadata["least"] for field in fields(DataConfig) if field.name == "gallery")
+    size = min(gallery - 1, len(group) // 5)
+    while size >= least:
+        try:
+            train = np.count_nonzero(split(group, size, may_be_held_out, knob="--gallery", finer_groups="") == TRAIN)
+            return f"--gallery {size} --batch_size {min(64, 2 ** int(np.log2(train)))}"
+        except DataError:
+            size = size * 9 // 10
+    return f"no --gallery of {least} or more can be held out of them, bring more"
 
 
 def _card(rows: pa.Table, rejections: _Rejections, captions: pa.Table, split_of_row: np.ndarray, cluster: np.ndarray) -> dict[str, Any]:

@@ -72,6 +72,19 @@ class Gallery:
             yield batch(self.images[rows], self.captions[rows], self.encode)
 
 
+def require_a_batch(pictures: int, batch_size: int) -> None:
+    """Refuse to train on fewer *pictures* than a batch takes.
+
+    Raises:
+        DataError: with a size that they fill.
+    """
+    if pictures < batch_size:
+        raise DataError(
+            f"{pictures} training pictures are fewer than --batch_size = {batch_size}: lower it, such as to "
+            f"--batch_size {2 ** (pictures.bit_length() - 1)}, or bring more pictures"
+        )
+
+
 class PairLoader:
     """The training pairs of one epoch after another, in full batches.
 
@@ -95,10 +108,7 @@ class PairLoader:
         with_tags: bool = False,
         rank: Rank = ALONE,
     ):
-        if len(rows) < config.batch_size:
-            raise DataError(
-                f"{len(rows)} training pictures are fewer than train.batch_size = {config.batch_size}: lower it, or bring more pictures"
-            )
+        require_a_batch(len(rows), config.batch_size)
         self.ids: list[str] = list(rows["id"])
         self.records: list[dict[str, Any]] = rows.to_dict("records")  # type: ignore[assignment]
         if config.pairs is Pairs.SHUFFLED:

@@ -165,7 +165,7 @@ class Finetuner(Learner):
             ids = self.trainer.train_dataloader.ids_of(self.global_step)  # type: ignore[union-attr]
             raise TrainingError(
                 f"the {name} is {value} at epoch {self.current_epoch + 1}, step {self.global_step}: "
-                f"lower train.learning_rate (now {self.config.learning_rate}) or use train.precision=fp32; "
+                f"lower --learning_rate (now {self.config.learning_rate}) or use --precision=fp32; "
                 f"the pictures of this step were {', '.join(ids)}"
             )
 
@@ -198,7 +198,7 @@ class Finetuner(Learner):
         if not torch.cuda.is_available():
             self.config.refuse(
                 "devices",
-                f"batch norm learns ({min(live).removeprefix('model.')}), and only GPUs share its statistics: take train.devices = 1, "
-                f"or let it stay as it is, with image.norms=0 as first rule of train.tune",
+                f"batch norm learns ({min(live).removeprefix('model.')}), and only GPUs share its statistics: take --devices = 1, "
+                f"or let it stay as it is, with image.norms=0 as first rule of --tune",
             )
         convert_sync_batchnorm(self.model)

@@ -15,7 +15,7 @@ from trainworks.photostock.curation import index
 from trainworks.photostock.model import towers, tune
 from trainworks.photostock.preprocessing import pixels
 from trainworks.photostock.training import locked, samples
-from trainworks.photostock.training.dataset import Encode, Gallery, PairLoader, from_features, tokens
+from trainworks.photostock.training.dataset import Encode, Gallery, PairLoader, from_features, require_a_batch, tokens
 from trainworks.photostock.training.knobs import Precision, TrainConfig
 from trainworks.photostock.training.loss_terms import terms
 from trainworks.photostock.training.pixel_array import pixel_array
@@ -50,6 +50,7 @@ class Inputs:
         self.image_key = [manifest.digest(dataset), config.image]
         self.preprocessing = pixels.Preprocessing(config.image)
         self.rows = {split: index.rows(dataset, split) for split in SPLITS}
+        require_a_batch(len(self.rows["train"]), config.batch_size)  # before features are made of them for minutes
         with_tags = "tags" in terms(config.loss)
         images, encode = self._images(), self._encode(with_tags)
         self.pairs = PairLoader(self.rows["train"], images["train"], encode, index.prompt(dataset), config, with_tags, rank)

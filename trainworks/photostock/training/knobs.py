@@ -58,9 +58,9 @@ class TrainConfig(Section):
         TextAugmentation(self.augment_text, Prompt("{title}"))
         tune.rules(self.tune, self.epochs)
         if self.batch_size % self.devices:
-            self.refuse("devices", f"share every batch evenly, and train.batch_size = {self.batch_size} cannot be divided by it")
+            self.refuse("devices", f"share every batch evenly, and --batch_size = {self.batch_size} cannot be divided by it")
         terms, average = loss_terms.terms(self.loss), averaging.parse(self.average)
         if self.weights == "random" and "distill" in terms:
-            self.refuse("loss", "distill holds the model near the untouched one, and train.weights = random knows nothing worth keeping")
+            self.refuse("loss", "distill holds the model near the untouched one, and --weights = random knows nothing worth keeping")
         if self.weights == "random" and average.wise:
-            self.refuse("average", "wise mixes with the untouched model, and train.weights = random knows nothing worth keeping")
+            self.refuse("average", "wise mixes with the untouched model, and --weights = random knows nothing worth keeping")

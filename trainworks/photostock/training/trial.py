@@ -24,7 +24,7 @@ def check(varied: Collection[str], data: DataConfig) -> None:
     changed = [name for name in EMBEDDING_KNOBS if name in varied]
     if changed and subsample.needs_embeddings(data.subsample):
         raise ValueError(
-            f"data.subsample = {data.subsample!r}: keeps pictures by the untouched backbone's embeddings, so trials of "
+            f"--subsample = {data.subsample!r}: keeps pictures by the untouched backbone's embeddings, so trials of "
             f"different {' or '.join(changed)} would be measured on different pictures; "
             f"take {' and '.join(changed)} out of the space or that step out"
         )

@@ -36,7 +36,7 @@ def model_card(
     sections = {
         "Intended use": ["Replenishment and planning of the products and stores that it was made from. It knows nothing of people."],
         "How to load it": [
-            "`pip install '.[serve]'` in a checkout of its code installs onnxruntime, numpy and pyarrow; torch and LightGBM are not needed.",
+            "`pip install '.[serve]'` in a checkout of its code installs onnxruntime, numpy and pyarrow; torch is not needed.",
             _EXAMPLE,
             f"Series are told apart by {', '.join(features['recipe']['keys'])}. `features.json` says how sales and plan become inputs of "
             "`forecaster.onnx`; `examples/` has inputs with what they must give, which `trainworks release check` runs.",
