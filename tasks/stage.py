@@ -28,6 +28,7 @@ from tasks.attempts import flyte_errors, on_cluster
 from tasks.cache import CodeOf
 from tasks.deployment import CPU, SMALL, StagePod, registered_with, use_credentials_of_flyte
 from tasks.knobs import build, flat
+from trainworks import progress
 from trainworks.config import Section
 from trainworks.storage import manifest, places, s3, store
 
@@ -134,6 +135,7 @@ def watch() -> None:
     if not logger.handlers:
         logging.getLogger("flytekit").addFilter(lambda record: "Unclosed client session" not in record.getMessage())
         handler = logging.StreamHandler()
+        handler.addFilter(progress.hear)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

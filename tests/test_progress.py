@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 
 from trainworks import progress
 
@@ -35,3 +36,18 @@ def test_a_terminal_gets_a_bar(monkeypatch, caplog, capsys):
         bar.refresh()
         bar.close()
     assert "prepare:  50%" in capsys.readouterr().err and caplog.records == []
+
+
+def test_a_silent_stage_says_that_it_goes_on(caplog, monkeypatch):
+    """As long as nothing else is said; what is over says nothing more."""
+    monkeypatch.setattr(progress, "EVERY", 0.2)
+    with caplog.at_level(logging.INFO, "trainworks"):
+        with progress.going_on("trace"):
+            for _ in range(5):
+                time.sleep(0.1)
+                progress.hear()
+            assert not caplog.records
+            time.sleep(0.5)
+        said = [record.getMessage() for record in caplog.records]
+        time.sleep(0.3)
+    assert 1 <= len(said) == len(caplog.records) <= 3 and said[0].startswith("trace     goes on, for ")

@@ -1,16 +1,49 @@
-"""How far long work is: a bar on a terminal, a line now and then in a log."""
+"""How far long work is, and that it goes on: a bar on a terminal, a line now and then in a log."""
 
 import io
 import logging
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
 
-EVERY = 10.0
-"""Seconds between two lines of a log."""
+EVERY = 5.0
+"""Seconds between two lines of a log, and of silence after which a stage says that it goes on."""
 
 log = logging.getLogger(__name__)
+
+_heard = time.monotonic()
+
+
+def hear(record: logging.LogRecord | None = None) -> bool:
+    """Note that something was said; a filter for the handler that shows the log, which lets everything through."""
+    global _heard
+    _heard = time.monotonic()
+    return True
+
+
+@contextmanager
+def going_on(stage: str) -> Iterator[None]:
+    """While this lasts, say now and then that *stage* goes on, where nothing else is said."""
+    ended, began = threading.Event(), time.monotonic()
+
+    def say() -> None:
+        while not ended.wait(max(0.1, EVERY - (time.monotonic() - _heard))):
+            if time.monotonic() - _heard >= EVERY:
+                log.info("%-9s goes on, for %.0f s so far", stage, time.monotonic() - began)
+                hear()
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class Bar(tqdm):
@@ -24,6 +57,7 @@ class Bar(tqdm):
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Show the state; an empty *msg* takes the bar away, which a log need not know."""
+        hear()
         if not self.is_logged:
             super().display(msg, pos)
         elif msg is None:

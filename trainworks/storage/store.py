@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from trainworks.errors import IntegrityError
@@ -62,10 +62,13 @@ def remember(stage: str, key: str, make: Callable[[Path], object], many: bool = 
         if many:
             _progress.count(stage, "cached")
         return final
+    from trainworks.progress import going_on  # a service, which makes nothing, need not have it
+
     log.log(level, "%-9s running  %s", stage, key)
     started = time.perf_counter()
     with _draft(stage) as draft:
-        make(draft)
+        with nullcontext() if many else going_on(stage):
+            make(draft)
         if not (draft / manifest.NAME).exists():  # a bundle writes its own
             manifest.write(draft, stage=stage)
         seconds = round(time.perf_counter() - started, 3)

@@ -370,7 +370,7 @@ def test_curating_no_shards_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("groups", "says"), [(66, "--gallery 13 --batch_size 32"), (12, "--gallery 10 --batch_size 32"), (2, "no --gallery of 10 or more")]
+    ("groups", "says"), [(66, "--gallery 13 --batch_size 32"), (12, "--gallery 13 --batch_size 32"), (2, "no --gallery of 10 or more")]
 )
 def test_the_message_has_values_that_will_do(groups, says):
     """As they are typed, all at once; with them the same pictures are curated."""
