@@ -28,7 +28,6 @@ from tasks.attempts import flyte_errors, on_cluster
 from tasks.cache import CodeOf
 from tasks.deployment import CPU, SMALL, StagePod, registered_with, use_credentials_of_flyte
 from tasks.knobs import build, flat
-from trainworks import progress
 from trainworks.config import Section
 from trainworks.storage import manifest, places, s3, store
 
@@ -133,6 +132,8 @@ def watch() -> None:
     """Show the library's progress on the terminal, once per process, and not that flytekit leaves its client of S3 open."""
     logger = logging.getLogger("trainworks")
     if not logger.handlers:
+        from trainworks import progress
+
         logging.getLogger("flytekit").addFilter(lambda record: "Unclosed client session" not in record.getMessage())
         handler = logging.StreamHandler()
         handler.addFilter(progress.hear)

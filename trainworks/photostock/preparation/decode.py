@@ -12,7 +12,8 @@ import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from trainworks.photostock.preprocessing.pixels import DEPTHS, load, to_rgb
 from trainworks.photostock.rejected import Rejected
@@ -158,7 +159,7 @@ def without_damaged_extras(data: bytes) -> bytes:
 
 def _shrunk(image: Image.Image, width: int, height: int, target: tuple[int, int], repairs: tuple[str, ...]) -> DecodedImage:
     """*image*, of *width* × *height* pixels before it is turned upright, decoded and resized to *target*."""
-    is_deep = bool(image.tile) and ";16" in str(image.tile[0].args)
+    is_deep = isinstance(image, ImageFile.ImageFile) and bool(image.tile) and ";16" in str(image.tile[0].args)
     load(image)
     repairs += _drop_unreadable_exif(image) + _deepened(image)
     rgb = to_rgb(image)
@@ -167,7 +168,7 @@ def _shrunk(image: Image.Image, width: int, height: int, target: tuple[int, int]
     pixels = rgb.resize(target, Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)  # a copy if it has that size
     if image.has_transparency_data and pixels.getextrema() == ((255, 255),) * 3:
         raise Rejected("nothing visible", "every pixel is transparent or white")
-    if is_deep and 0 < max(high for _, high in pixels.getextrema()) < 16:
+    if is_deep and 0 < np.asarray(pixels).max() < 16:
         raise Rejected("nothing visible", "its colours are in the lowest of 16 bits; store them in all 16, or in 8")
     pixels.info.clear()
     return DecodedImage(pixels, width, height, str(image.format), repairs)
@@ -190,8 +191,8 @@ def _drop_unreadable_exif(image: Image.Image) -> tuple[str, ...]:
 
 def _deepened(image: Image.Image) -> tuple[str, ...]:
     """Whether a loaded *image* is grey of 10 to 14 bits in 16, which `to_rgb` scales."""
-    white = DEPTHS[-1] if image.mode.startswith("I") else 0
-    return ("grey of fewer than 16 bits scaled",) if white and 0 < image.getextrema()[1] <= DEPTHS[-2] else ()
+    is_scaled = image.mode.startswith("I") and 0 < np.asarray(image).max() <= DEPTHS[-2]
+    return ("grey of fewer than 16 bits scaled",) if is_scaled else ()
 
 
 def _reason(error: Exception, data: bytes) -> str:
