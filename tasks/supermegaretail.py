@@ -333,7 +333,7 @@ def settings(release: str, forecasts_to: str) -> Settings:
     return Settings(bundle.uri, *(kind(known[name]) for name, kind in KNOBS.items()))  # type: ignore[call-arg]
 
 
-@step(MEDIUM)
+@step(LARGE)
 def forecast(release: str, panel: Artifact, forecasts_to: str) -> str:
     """The forecasts of the newest origin, whole or not at all; those that are there stay as they are."""
     from trainworks.supermegaretail.delivery.forecasts import write

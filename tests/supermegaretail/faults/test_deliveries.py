@@ -21,7 +21,7 @@ from trainworks.supermegaretail.tables.acquire import acquire
 
 HEADER = "date,store,product,quantity"
 FIRST = date(2026, 1, 5)
-CUTS = 12
+CUTS = 8
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +105,7 @@ def written(suffix: str) -> bytes:
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_of_a_file_that_ends_anywhere_whole_lines_are_kept_and_half_ones_counted(tmp_path, suffix):
-    """Of twelve cuts each: parquet is refused; of a text at most its last line is rejected, or, cut within its last number, another."""
+    """Of eight cuts each: parquet is refused; of a text at most its last line is rejected, or, cut within its last number, another."""
     whole = written(suffix)
     header, *lines = written("csv").decode().splitlines()
     refused, changed = 0, 0

@@ -1,4 +1,7 @@
-"""A thousand damaged sources: each is refused in words, or all its lines are kept, corrected or rejected, and then a panel is made."""
+"""Damaged sources: each is refused in words, or all its lines are kept, corrected or rejected, and then a panel is made.
+
+Forty of the thousand that were drawn; ``drawn(range(1000), …)`` takes ten minutes.
+"""
 
 import io
 import json
@@ -38,6 +41,9 @@ TABLES: dict[str, list[str]] = {
     "weather": ["date,store,rain"] + [f"{FIRST + timedelta(weeks=week)},01,{week / 4}" for week in range(12)],
 }
 """A retailer's tables, as the lines of a CSV file each."""
+
+FIRST_OF_THEM = 860
+"""Of the thousand sources; among these is one of those that crashed, before each of them was mended."""
 
 ODD = ("", " ", "NaN", "-1", "0", "1e9", "1e999", "-0", "inf", "٣", "2026-02-30", "0001-01-01", "9999-12-31", "2026-01-05 25:00:00", "NULL")
 ODD += (
@@ -217,10 +223,11 @@ def test_a_source_that_nobody_damaged_is_kept_whole(tmp_path, monkeypatch):
         assert ends == {"a panel": 1} and lines["kept"] == lines["read"] == sum(map(len, TABLES.values())) - len(TABLES)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pyarrow's, of a line that is no UTF-8
-def test_of_sixty_damaged_sources_every_line_is_counted(tmp_path, monkeypatch):
+def test_of_forty_damaged_sources_every_line_is_counted(tmp_path, monkeypatch):
     """Kept, corrected and rejected lines add up to those read; nothing crashes."""
-    ends, lines = drawn(range(60), tmp_path, monkeypatch)
-    assert sum(ends.values()) == 60 and ends["a panel"] > 20 and ends["refused"] > 5
-    assert lines["kept"] + lines["corrected"] + lines["rejected"] == lines["read"] > 60 * 20
+    ends, lines = drawn(range(FIRST_OF_THEM, FIRST_OF_THEM + 40), tmp_path, monkeypatch)
+    assert sum(ends.values()) == 40 and ends["a panel"] > 10 and ends["refused"] > 5
+    assert lines["kept"] + lines["corrected"] + lines["rejected"] == lines["read"] > 40 * 20
     assert lines["corrected"] and lines["rejected"]

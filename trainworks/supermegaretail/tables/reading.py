@@ -240,6 +240,7 @@ def _parquet(file: File) -> Rows:
             _require_proportion(file, sum(group.total_byte_size for group in groups))
             batches, memory = [], 0
             for batch in content.iter_batches(BATCH):
+                batch.validate(full=True)  # a damaged file may have codes that stand for nothing
                 batches.append(batch)
                 memory += batch.nbytes
                 _require_proportion(file, memory)
