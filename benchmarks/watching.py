@@ -28,7 +28,7 @@ from trainworks.supermegaretail.backtest.backtest import backtest
 from trainworks.supermegaretail.backtest.choose import all_parts, choose, winner
 from trainworks.supermegaretail.backtest.knobs import BacktestConfig
 from trainworks.supermegaretail.backtest.learning import Inputs
-from trainworks.supermegaretail.backtest.origins import origins
+from trainworks.supermegaretail.backtest.origins import origins, within
 from trainworks.supermegaretail.backtest.shipped import ship
 from trainworks.supermegaretail.cleaning.clean import clean
 from trainworks.supermegaretail.cleaning.knobs import CleanConfig
@@ -113,6 +113,7 @@ def train(
     tried: str = MODELS,
     gates: str = GateConfig().gates,
     count: int = BacktestConfig().origins,
+    history: int = FeaturesConfig().history,
 ) -> releases.Released:
     """From a panel to a release, stage by stage as the workflow has them, in folders of *home*."""
     names = ("panel", "recipe", "model", "forecaster", "metrics", "behaviour", "report", "bundle")
@@ -121,9 +122,9 @@ def train(
         folder.mkdir(parents=True)
     panel.save(made["panel"])
     (made["panel"] / "ledger.json").write_text('{"left_out": {}, "warnings": []}')
-    sections = (PanelConfig(), FeaturesConfig(), BacktestConfig(count), ModelConfig(models=tried), CostConfig())
+    sections = (PanelConfig(), FeaturesConfig(history=history), BacktestConfig(count), ModelConfig(models=tried), CostConfig())
     knobs = {name: value for section in sections for name, value in asdict(section).items()}
-    inputs = Inputs(*(knobs[name] for name in ("features", "covariates", "monotone", "horizon", "seed")))
+    inputs = Inputs(**{name: knobs[name] for name in ("features", "covariates", "history", "monotone", "horizon", "seed")})
     head = knobs["head"].value
     parts: list[Path] = []
     for origin in origins(panel.known, knobs["horizon"], knobs["step"], knobs["origins"]):
@@ -195,7 +196,8 @@ def _watched(home: Path, week: int, panel: Path, drawn: Retailer, to: str, forec
     seen = tuple({*alert["reasons"], *(sign["sign"] for sign in alert["signs"] if sign["explains"])})
     if watched.verdict != RETRAIN:
         return Week(week, watched.verdict, seen, None)
-    made = train(drawn.lines, Panel.load(panel), to, home / f"train-{week + 1}", gates=gates)
+    count = within(knobs.history, BacktestConfig().step, BacktestConfig().origins)
+    made = train(drawn.lines, Panel.load(panel), to, home / f"train-{week + 1}", gates=gates, count=count, history=knobs.history)
     try:
         concluded(forecasts_to, made.moved, made.why)
     except ReleaseError as kept:
@@ -244,9 +246,11 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--happens", nargs="+", choices=kinds, default=kinds, help="kinds of year")
     for name, value in asdict(WatchConfig()).items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
+    parser.add_argument("--shift", type=int, default=WHEN["shift"], help="week of the shift")
     parser.add_argument("--gates", default=GateConfig().gates)
     chosen = parser.parse_args(words)
-    knobs = WatchConfig(chosen.tolerance, chosen.patience, chosen.cooldown)
+    WHEN["shift"] = chosen.shift
+    knobs = WatchConfig(**{name: getattr(chosen, name) for name in asdict(WatchConfig())})
     rows = []
     for kind in chosen.happens:
         happens = {"calm": (), "everything": tuple(WHEN)}.get(kind, (kind,))

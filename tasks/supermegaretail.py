@@ -137,6 +137,7 @@ def backtest(
     panel: Artifact,
     features: str,
     covariates: str,
+    history: int,
     monotone: str,
     horizon: int,
     head: Head,
@@ -148,7 +149,7 @@ def backtest(
     from trainworks.supermegaretail.backtest.backtest import backtest
     from trainworks.supermegaretail.backtest.learning import Inputs
 
-    backtest(path(panel), model, origin, Inputs(features, covariates, monotone, horizon, seed, targets), head.value, out)
+    backtest(path(panel), model, origin, Inputs(features, covariates, monotone, horizon, seed, targets, history), head.value, out)
     return FlyteDirectory(str(out))
 
 
@@ -175,6 +176,7 @@ def fit(
     models: str,
     features: str,
     covariates: str,
+    history: int,
     monotone: str,
     horizon: int,
     head: Head,
@@ -186,7 +188,7 @@ def fit(
     from trainworks.supermegaretail.backtest.learning import Inputs
     from trainworks.supermegaretail.backtest.shipped import ship
 
-    ship(path(panel), models, Inputs(features, covariates, monotone, horizon, seed, targets), head.value, out)
+    ship(path(panel), models, Inputs(features, covariates, monotone, horizon, seed, targets, history), head.value, out)
     return FlyteDirectory(str(out))
 
 
@@ -318,10 +320,14 @@ Settings = NamedTuple("Settings", [("version", str), *KNOBS.items()])  # type: i
 
 
 @step()
-def settings(release: str, forecasts_to: str) -> Settings:
-    """The current version of *release* and its knobs. Never cached: somebody may have released since."""
+def settings(release: str, forecasts_to: str, history: int = FeaturesConfig.history) -> Settings:
+    """The current version of *release* and its knobs, to learn from *history* periods at most.
+
+    Never cached: somebody may have released since.
+    """
     from trainworks import facts
     from trainworks.release import stored
+    from trainworks.supermegaretail.backtest.origins import within
     from trainworks.supermegaretail.delivery import forecasts
     from trainworks.supermegaretail.tables.zones import zone
 
@@ -330,6 +336,8 @@ def settings(release: str, forecasts_to: str) -> Settings:
     bundle = stored.locate(lasting("release", release))
     known = facts.defaults(*(section() for section in SECTIONS)) | bundle.facts["config"]
     known |= {"timezone": zone(known["timezone"], known["source"])}
+    if history < known["history"]:
+        known |= {"history": history, "origins": within(history, known["step"], known["origins"])}
     return Settings(bundle.uri, *(kind(known[name]) for name, kind in KNOBS.items()))  # type: ignore[call-arg]
 
 

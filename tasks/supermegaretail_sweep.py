@@ -147,5 +147,5 @@ def _compared(
 
 
 def _inputs(model: TrialConfig, horizon: int) -> dict[str, Any]:
-    names = ("features", "covariates", "monotone", "head", "targets", "seed")
+    names = ("features", "covariates", "history", "monotone", "head", "targets", "seed")
     return {"horizon": horizon, **{name: getattr(model, name) for name in names}}

@@ -78,7 +78,7 @@ def _learned(of: dict[str, dict], panel, lines, source: str, release_to: str, na
     knobs = {name: value for section in of.values() for name, value in section.items()}
     periods = {name: knobs[name] for name in ("horizon", "origins", "step")}
     trials = tasks.trials(panel=panel, models=knobs["models"], **periods).with_overrides(node_name="trials")
-    inputs = {name: knobs[name] for name in ("features", "covariates", "monotone", "horizon", "head", "targets", "seed")}
+    inputs = {name: knobs[name] for name in ("features", "covariates", "history", "monotone", "horizon", "head", "targets", "seed")}
     try_out = map_task(partial(tasks.backtest, panel=panel, **inputs))
     parts = try_out(model=trials.models, origin=trials.origins).with_overrides(node_name="backtest")
     tried = {"panel": panel, **{name: knobs[name] for name in ("models", "head", "horizon")}}
@@ -229,7 +229,8 @@ def watch(
         release: folder that holds the released versions and the pointer to the current one, which forecast
         forecasts: folder or s3:// prefix that forecasts were written below
     """
-    known = tasks.settings(release=release, forecasts_to=forecasts).with_overrides(node_name="settings")
+    read = {"release": release, "forecasts_to": forecasts, "history": watching["history"]}
+    known = tasks.settings(**read).with_overrides(node_name="settings")
     panel, lines = _read_as(known, source)
     seen = tasks.watch(release=known.version, panel=panel, forecasts_to=forecasts, **watching).with_overrides(node_name="watch")
     knobs = {name: getattr(known, name) for name in tasks.KNOBS}

@@ -28,5 +28,6 @@ watched = plan(
 )
 swept = plan(sweep, "supermegaretail.sweep")
 others = [name for name in names("supermegaretail") if name not in ("smoke", "baseline", "weekly", "watch", "sweep")]
-published = [each for name in others if (each := plan(supermegaretail, f"supermegaretail.{name}"))]
+workflows = {name: sweep if name.startswith("sweep-") else supermegaretail for name in others}
+published = [each for name, workflow in workflows.items() if (each := plan(workflow, f"supermegaretail.{name}"))]
 name_left_out()

@@ -23,6 +23,8 @@ _LONGEST = 240
 INK, MUTED, LINE = "#010101", "#020202", "#030303"
 SERIES = ["#040404", "#050505", "#060606", "#070707", "#080808", "#090909"]
 _LINES = [("-", "o"), ("--", "s"), (":", "^")]
+MARKED = 24
+"""About as many steps of a line have a marker, or half as many: more would run into one."""
 # matplotlib knows no style sheets: it draws in these stand-ins, which then become the page's colours, light or dark.
 _NAMES = ["ink", "muted", "line", "first", "second", "third", "fourth", "fifth", "sixth"]
 _COLOURS = dict(zip([INK, MUTED, LINE, *SERIES], _NAMES, strict=True))
@@ -168,7 +170,8 @@ def curves(
         for k, (name, values) in enumerate(series.items()):
             colour, (line, marker) = SERIES[k % len(SERIES)], _LINES[(k + k // len(SERIES)) % len(_LINES)]
             heights = [math.nan if value is None else value for value in values]
-            axes.plot(places, heights, color=colour, linestyle=line, marker=marker, markersize=3, linewidth=1.4, label=name)
+            (curve,) = axes.plot(places, heights, color=colour, linestyle=line, marker=marker, markersize=3, linewidth=1.4, label=name)
+            curve.set_markevery(1 + len(places) // MARKED)
         axes.margins(y=0.14)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color=LINE, linewidth=0.6)

@@ -3,7 +3,7 @@
 import pytest
 
 from trainworks.errors import DataError
-from trainworks.supermegaretail.backtest.origins import origins
+from trainworks.supermegaretail.backtest.origins import origins, within
 
 
 def test_the_newest_origin_leaves_one_horizon_for_the_test():
@@ -33,3 +33,9 @@ def test_knobs_out_of_bounds_are_refused(horizon, step, count, words):
     """One origin alone would choose and test at once."""
     with pytest.raises(ValueError, match=words):
         origins(52, horizon, step, count)
+
+
+@pytest.mark.parametrize(("history", "count"), [(10_000, 4), (13, 4), (8, 2), (9, 3), (2, 2)])
+def test_origins_before_a_short_history_do_not_choose(history, count):
+    """Of four, four periods apart: the newest, which is the test, and those less than the history before it; one chooses at the least."""
+    assert within(history, 4, 4) == count

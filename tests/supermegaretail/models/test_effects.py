@@ -53,3 +53,12 @@ def test_what_is_known_afterwards_only_has_no_effect(panel):
     """Nor has a panel without a plan any."""
     assert effects(panel, learn(panel, "lag(1)", "weather@past(1)", 4), {}) == {}
     assert effects(panel, learn(panel, "lag(1)", "", 4), {}) == {}
+
+
+def test_sales_before_the_history_have_no_say(panel):
+    """Whatever they were."""
+    recipe, short = learn(panel, "lag(1)", "promotion@plan + price@plan", 4), 30
+    before = np.arange(panel.known) < panel.known - short
+    other = replace(panel, demand=np.where(before, panel.demand[:, ::-1], panel.demand))
+    assert effects(other, recipe, SIGNS, short) == effects(panel, recipe, SIGNS, short)
+    assert effects(other, recipe, SIGNS) != effects(panel, recipe, SIGNS)

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from tests.supermegaretail.models.priced_panel import draw_priced
-from trainworks.supermegaretail.backtest.learning import Inputs, fit, learnable, recipe_for
+from trainworks.supermegaretail.backtest.learning import WARM_UP, Inputs, fit, learnable, recipe_for
 from trainworks.supermegaretail.features.design import design
 from trainworks.supermegaretail.models import heads, nets
 from trainworks.supermegaretail.models.knobs import Targets
@@ -143,3 +143,11 @@ def test_rows_to_learn_from_reach_the_newest_period(panel):
     rows = learnable(known, recipe_for(known, [family("naive")()], INPUTS), INPUTS)
     assert (rows.origin + rows.step).max() == ORIGIN
     assert np.isfinite(rows.target).all()
+
+
+@pytest.mark.parametrize("history", [2, 9, 10_000])
+def test_no_more_is_learned_than_the_history(panel, history):
+    """The sales of all rows are of its periods."""
+    known = panel.until(ORIGIN)
+    rows = learnable(known, recipe_for(known, [family("naive")()], INPUTS), replace(INPUTS, history=history))
+    assert (rows.origin + rows.step).min() == max(ORIGIN + 1 - history, WARM_UP + 1)

@@ -103,7 +103,29 @@ def test_as_many_bad_weeks_as_the_patience_ask_for_a_training(shop):
         concluded(shop.to, released=False, why="gate gain failed")
     rested = [shop.watch(FIRST + ahead, patience=3, cooldown=3) for ahead in (3, 4, 5, 6)]
     assert [each.verdict for each in rested] == ["warn", "warn", "warn", "retrain"]
-    assert rested[1].why.endswith("retrained 1 weeks ago, a candidate: gate gain failed")
+    assert rested[1].why.endswith("retrained 1 week ago, a candidate: gate gain failed")
+
+
+@pytest.mark.parametrize("recovered", [True, False])
+def test_a_break_is_trained_for_again_when_all_there_is_to_learn_has_come_since(shop, recovered):
+    """History, step and horizon after it began, until such a training is released; not if what was saved before is saved again."""
+    knobs = {"patience": 2, "cooldown": 1, "history": 2}
+    shop.forecast(FIRST, FIRST + 1, times=4)
+    shop.forecast(*range(FIRST + 5, FIRST + 12))
+    assert [shop.watch(FIRST + ahead, **knobs).verdict for ahead in (1, 2)] == ["warn", "retrain"]
+    concluded(shop.to, released=True, why="")
+    alert = shop.alert
+    if not recovered:
+        alert["retrained"]["broke"]["floor"] = 0.99
+    Path(shop.to, ALERT).write_text(json.dumps(alert))
+    said = [shop.watch(FIRST + ahead, **knobs) for ahead in (9, 10)]
+    assert [each.verdict for each in said] == ["ok", "ok" if recovered else "retrain"]
+    if not recovered:
+        assert (
+            said[1].why == f"it has not recovered since {shop.panel.starts[FIRST + 1]}, and the 2 weeks to learn from have all come since"
+        )
+        concluded(shop.to, released=True, why="")
+    assert shop.watch(FIRST + 11, **knobs).verdict == "ok" and shop.alert["retrained"]["broke"] is None
 
 
 def test_one_good_week_ends_a_row_of_bad_ones(shop):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trainworks.supermegaretail.features.design import Design, design
+from trainworks.supermegaretail.features.knobs import FeaturesConfig
 from trainworks.supermegaretail.features.languages import column, covariates, monotone
 from trainworks.supermegaretail.features.languages import features as parse_features
 from trainworks.supermegaretail.features.recipe import SERIES, Recipe, learn
@@ -28,7 +29,10 @@ SURELY = 0.04
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the models of a run get: the texts of the knobs ``features``, ``covariates`` and ``monotone``, and the ``horizon``."""
+    """What the models of a run get: the texts of the knobs ``features``, ``covariates`` and ``monotone``, and the ``horizon``.
+
+    ``history`` is how many of the newest periods have the sales that are learned.
+    """
 
     features: str
     covariates: str
@@ -36,6 +40,7 @@ class Inputs:
     horizon: int
     seed: int
     targets: Targets = Targets.TRUE
+    history: int = FeaturesConfig.history
 
     @property
     def signs(self) -> dict[str, int]:
@@ -84,7 +89,7 @@ def recipe_for(panel: Panel, families: Sequence[Family], inputs: Inputs) -> Reci
     if any(family.inputs == "all" for family in families):
         texts.insert(0, inputs.features)
     recipe = learn(panel, union(texts), inputs.covariates if planned else "", inputs.horizon)
-    return recipe.lifted(effects(_shuffled(panel, inputs), recipe, inputs.signs)) if planned else recipe
+    return recipe.lifted(effects(_shuffled(panel, inputs), recipe, inputs.signs, inputs.history)) if planned else recipe
 
 
 def union(texts: Sequence[str]) -> str:
@@ -93,9 +98,9 @@ def union(texts: Sequence[str]) -> str:
 
 
 def learnable(panel: Panel, recipe: Recipe, inputs: Inputs) -> Design:
-    """Rows to learn from: the newest origin before the last period, and others evenly over the past."""
+    """Rows to learn from: the newest origin before the last period, and others evenly over the history to learn from."""
     last = panel.known - 2
-    first = min(WARM_UP, panel.known // 4)
+    first = max(min(WARM_UP, panel.known // 4), panel.known - 1 - inputs.history)
     count = int(np.clip(ROWS // max(len(panel.sells) * inputs.horizon, 1), LEAST_ORIGINS, MOST_ORIGINS))
     spread = np.unique(np.linspace(last, first, min(count, last - first + 1)).round().astype(int))
     made = design(panel, spread.tolist(), range(1, inputs.horizon + 1), recipe, learnable=True)

@@ -2,6 +2,9 @@
 
 from trainworks.errors import DataError
 
+LEAST_ORIGINS = 2
+"""One chooses, one tests."""
+
 LEAST_HISTORY = 2
 """Periods with sales that a forecast needs at the least."""
 
@@ -15,7 +18,7 @@ def origins(known: int, horizon: int, step: int, count: int) -> list[int]:
         ValueError: a knob below 1, or a single origin, which would choose and test at once.
         DataError: a history that is too short for them.
     """
-    for name, value, least in (("horizon", horizon, 1), ("step", step, 1), ("origins", count, 2)):
+    for name, value, least in (("horizon", horizon, 1), ("step", step, 1), ("origins", count, LEAST_ORIGINS)):
         if value < least:
             raise ValueError(f"{name} = {value}: must be at least {least}")
     if horizon >= known:
@@ -32,3 +35,11 @@ def origins(known: int, horizon: int, step: int, count: int) -> list[int]:
             f"but only {known} have some: {advice}"
         )
     return list(range(oldest, test + 1, step))
+
+
+def within(history: int, step: int, count: int) -> int:
+    """How many of *count* origins, *step* periods apart, lie in the *history* that is learned at the newest of them: two at the least.
+
+    Older ones would choose a model by what has passed.
+    """
+    return max(LEAST_ORIGINS, min(count, -(-history // step)))

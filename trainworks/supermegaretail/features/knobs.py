@@ -17,6 +17,9 @@ class FeaturesConfig(Section):
         " + calendar + past(1, 2)",
         "features of the past, windows in periods",
     )
+    history: int = knob(
+        10_000, "the newest periods, whose sales a model learns from; features look back from each of them", least=2, most=10_000
+    )
     monotone: str = knob("price: down, promotion: up", "covariates that demand may follow in one direction only")
 
     def __post_init__(self) -> None:

@@ -32,10 +32,11 @@ STEPS = 8
 MOST_LOG = 4.0
 
 
-def effects(panel: Panel, recipe: Recipe, monotone: dict[str, int]) -> dict[str, list[float]]:
+def effects(panel: Panel, recipe: Recipe, monotone: dict[str, int], history: int = RECENT) -> dict[str, list[float]]:
     """Covariate column → effect on log demand by code of the series, 0 being one that is not known: `Recipe.lift`.
 
-    Only what is known of the period to forecast has an effect. An effect has the sign that *monotone* gives its covariate, or is 0.
+    They are learned from the newest *history* periods. Only what is known of the period to forecast has an effect. An effect has the sign
+    that *monotone* gives its covariate, or is 0.
     """
     known = Known(panel, recipe.fill)
     signs = {}
@@ -44,7 +45,7 @@ def effects(panel: Panel, recipe: Recipe, monotone: dict[str, int]) -> dict[str,
             for name in names_of(covariate, panel.covariates):
                 if name in recipe.columns:
                     signs[name] = monotone.get(covariate.name, 0)
-    first = max(0, panel.known - RECENT)
+    first = max(0, panel.known - min(RECENT, history))
     columns = {name: known.in_history(name)[:, first:] for name in signs}
     names = sorted(columns, key=lambda name: -np.count_nonzero(columns[name]))[:MOST]
     names = [name for name in names if np.ptp(columns[name], axis=1).any()]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from trainworks.config import Section, knob
+from trainworks.supermegaretail.features.knobs import FeaturesConfig
 
 
 @dataclass(frozen=True)
@@ -16,3 +17,6 @@ class WatchConfig(Section):
     )
     patience: int = knob(3, "periods in a row that are surely worse, after which to retrain", least=1, most=52)
     cooldown: int = knob(4, "periods after a retraining without another", least=0, most=400)
+    history: int = knob(
+        FeaturesConfig.history, "the newest periods that a retraining learns from, at most: few after a break", least=2, most=10_000
+    )

@@ -35,8 +35,8 @@ def _chart(periods: list[Mapping[str, Any]], floor: float) -> Any:
     last = {each["start"]: each for each in periods}
     starts = sorted(last)
     values = {
-        "saved of the baseline's loss": [last[start]["gain"] for start in starts],
-        "least that was promised": [floor] * len(starts),
+        "saved": [last[start]["gain"] for start in starts],
+        "least promised": [floor] * len(starts),
     }
     alt = f"Share of the baseline's loss that was saved in each period, {starts[0]} to {starts[-1]}"
     return curves(alt, [date.fromisoformat(start) for start in starts], values, step_name="period", shares=True)

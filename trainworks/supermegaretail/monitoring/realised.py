@@ -19,6 +19,7 @@ from trainworks import facts
 from trainworks.errors import DataError, IntegrityError
 from trainworks.release.stored import StoredBundle
 from trainworks.supermegaretail.backtest.backtest import forecast
+from trainworks.supermegaretail.backtest.knobs import BacktestConfig
 from trainworks.supermegaretail.backtest.learning import Inputs
 from trainworks.supermegaretail.delivery import forecasts
 from trainworks.supermegaretail.evaluation import losses
@@ -98,7 +99,7 @@ def realised(to: str, bundle: StoredBundle, panel: Panel, recent: int) -> Realis
 
 def knobs_of(bundle: StoredBundle) -> dict[str, Any]:
     """The knobs that *bundle* was trained with; those that are younger than it have their defaults."""
-    return facts.defaults(PanelConfig(), FeaturesConfig(), ModelConfig(), CostConfig()) | bundle.facts["config"]
+    return facts.defaults(PanelConfig(), FeaturesConfig(), BacktestConfig(), ModelConfig(), CostConfig()) | bundle.facts["config"]
 
 
 def _beside_baseline(ours: Rows, bundle: StoredBundle, panel: Panel, worth: pa.Table) -> tuple[Rows, Rows]:
@@ -109,7 +110,7 @@ def _beside_baseline(ours: Rows, bundle: StoredBundle, panel: Panel, worth: pa.T
     if not len(ours):
         return ours, ours
     config = knobs_of(bundle)
-    inputs = Inputs(*(config[name] for name in ("features", "covariates", "monotone", "horizon", "seed")))
+    inputs = Inputs(**{name: config[name] for name in ("features", "covariates", "history", "monotone", "horizon", "seed")})
     origins = np.searchsorted(panel.starts, np.unique(ours.table["origin"].to_numpy().astype("datetime64[D]")))
     parts = [forecast(panel, known["model"], int(origin), inputs, config["head"]).rows for origin in origins]
     return paired(ours, of(pa.concat_tables(parts), worth))

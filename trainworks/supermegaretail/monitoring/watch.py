@@ -28,6 +28,7 @@ from trainworks.supermegaretail.panel.panel import Panel
 log = logging.getLogger(__name__)
 
 OK, WARN, RETRAIN = "ok", "warn", "retrain"
+RELEASED = "released"
 
 RECENT = 4
 """The newest periods, or as many as the patience if that is more, that are compared anew each time, so that late sales are heard."""
@@ -57,8 +58,8 @@ def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
     """Compare what the current version of *release* forecast, below the folder *to*, with what *panel* says was sold.
 
     A period is bad if the gain over the baseline is surely, by the end of its interval over series, less than the backtest promised
-    (`least`). As many in a row as the patience end in ``retrain``, unless the last retraining is not older than the cool-down. What
-    other releases forecast is left out.
+    (`least`). As many in a row as the patience end in ``retrain``, unless the last retraining is not older than the cool-down. So does
+    a model that is `_unrecovered`. What other releases forecast is left out.
 
     Raises:
         DataError: forecasts of another grain than the sales.
@@ -76,12 +77,17 @@ def watch(release: str, panel: Path, to: str, knobs: WatchConfig) -> Watched:
     other_signs = signs(made, whole, recent)
     retrained = (before or {}).get("retrained")
     periods = _history((before or {}).get("periods", []), judged)
-    verdict, reasons = _judge(
-        [each for each in periods if each["release"] == bundle.version], other_signs, knobs, _rests(retrained, whole, knobs)
-    )
+    own = [each for each in periods if each["release"] == bundle.version]
+    bad = _newest_bad(own)
+    broke = _broke(retrained, own[-recent:])
+    unrecovered = _unrecovered(broke, whole, knobs, known["horizon"] + known["step"])
+    verdict, reasons = _judge(own, bad, other_signs, knobs, _rests(retrained, whole, knobs), unrecovered)
     here = str(whole.starts[whole.known - 1])
     if verdict == RETRAIN:
-        retrained = {"at": here, "release": bundle.version, "outcome": None}
+        broke = broke or {"since": bad[0]["start"], "floor": floor}
+        retrained = {"at": here, "release": bundle.version, "outcome": None, "broke": broke, "again": bool(unrecovered)}
+    elif retrained:
+        retrained = {**retrained, "broke": broke}
     heard = (before or {}).get("reasons", {})
     why = "; ".join(reasons.values()) or _why_ok(made, bundle.version)
     alert = {
@@ -125,7 +131,7 @@ def concluded(to: str, released: bool, why: str) -> None:
     alert = recall(to)
     if alert is None or alert["retrained"] is None:
         raise IntegrityError(f"{to}/{ALERT}: knows of no retraining; somebody replaced it meanwhile, watch again")
-    alert["retrained"]["outcome"] = "released" if released else f"a candidate: {why}"
+    alert["retrained"]["outcome"] = RELEASED if released else f"a candidate: {why}"
     _replace(f"{to.rstrip('/')}/{ALERT}", _dump(alert))
     if not released:
         raise ReleaseError(f"retrained, but kept {alert['release']}: {why}")
@@ -160,20 +166,52 @@ def _history(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any
     return [merged[name] for name in sorted(merged)][-KEPT:]
 
 
-def _judge(periods: Sequence[Mapping[str, Any]], other_signs: Sequence[Sign], knobs: WatchConfig, rests: str) -> tuple[str, dict[str, str]]:
+def _newest_bad(periods: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The newest *periods* that are bad in a row."""
+    good = [place for place, each in enumerate(periods, 1) if not each["bad"]]
+    return periods[good[-1] if good else 0 :]
+
+
+def _broke(retrained: Mapping[str, Any] | None, newest: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The break that was trained for and has not been recovered from: ``since`` when, and the ``floor`` of what was saved until then.
+
+    Where a training that knew but what came since was released, that is how the new times are.
+    """
+    if not retrained or not retrained.get("broke") or (retrained["again"] and retrained["outcome"] == RELEASED):
+        return None
+    gained = [each["gain"] for each in newest if each["gain"] is not None]
+    return None if gained and np.mean(gained) >= retrained["broke"]["floor"] else retrained["broke"]
+
+
+def _unrecovered(broke: Mapping[str, Any] | None, panel: Panel, knobs: WatchConfig, held_out: int) -> str:
+    """Why to train once more after a break: all that a training learns and chooses by has come since.
+
+    The first one has seen little of what is new; it learned, and was judged by, what has passed. *held_out* are the periods between the
+    newest sales and the origin that chooses.
+    """
+    if not broke or panel.known - int(np.searchsorted(panel.starts, np.datetime64(broke["since"]))) < knobs.history + held_out:
+        return ""
+    return f"it has not recovered since {broke['since']}, and the {knobs.history} {panel.period}s to learn from have all come since"
+
+
+def _judge(
+    periods: Sequence[Mapping[str, Any]],
+    newest_bad: Sequence[Mapping[str, Any]],
+    other_signs: Sequence[Sign],
+    knobs: WatchConfig,
+    rests: str,
+    unrecovered: str,
+) -> tuple[str, dict[str, str]]:
     """The verdict, and name → the reasons for it in words."""
-    bad = 0
-    for each in reversed(periods):
-        if not each["bad"]:
-            break
-        bad += 1
-    reasons = {}
+    bad, reasons = len(newest_bad), {}
     if bad:
         gained = periods[-1]["gain"]
         words = f"{100 * abs(gained):.0f} % {'less' if gained >= 0 else 'more'} than the baseline"
         reasons["loss"] = f"it surely lost more than promised in the last {bad} of {len(periods)} periods, at last {words}"
     reasons |= {sign["sign"]: sign["says"] for sign in other_signs if sign["warns"]}
-    enough = bad >= knobs.patience
+    if unrecovered:
+        reasons["unrecovered"] = unrecovered
+    enough = bad >= knobs.patience or bool(unrecovered)
     if reasons:
         reasons |= {sign["sign"]: f"{sign['sign']} have changed ({sign['says']})" for sign in other_signs if sign["explains"]}
     if enough and rests:
@@ -187,7 +225,7 @@ def _rests(retrained: Mapping[str, Any] | None, panel: Panel, knobs: WatchConfig
         return ""
     at = int(np.searchsorted(panel.starts, np.datetime64(retrained["at"])))
     ago = panel.known - 1 - at
-    return f"retrained {ago} {panel.period}s ago, {retrained['outcome']}" if ago < knobs.cooldown else ""
+    return f"retrained {ago} {panel.period}{'s' if ago != 1 else ''} ago, {retrained['outcome']}" if ago < knobs.cooldown else ""
 
 
 def _why_ok(made: Realised, version: str) -> str:
