@@ -4,11 +4,13 @@ import json
 import shutil
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from tests.photostock import service_of_another, toy_encoders
 from trainworks.__main__ import main
 from trainworks.photostock import examples
+from trainworks.photostock.delivery import pixel_graph
 from trainworks.photostock.delivery.package import graph
 from trainworks.photostock.preprocessing.pixels import Preprocessing, normalise, open_rgb
 from trainworks.photostock.preprocessing.steps import steps
@@ -16,6 +18,7 @@ from trainworks.storage import manifest
 
 pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities of TorchVision")
 
+TOKENIZER = json.dumps({"padding": {"pad_id": 0, "direction": "Right"}, "truncation": {"direction": "Right"}})
 MEAN_STD = {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28]}
 
 
@@ -50,8 +53,7 @@ def test_the_steps_are_what_happens_to_a_picture(image, picture):
     """Whatever the language says and the picture is: written anew from the steps alone, nearly every value is the same."""
     content = examples.PICTURES[picture][1]()
     ours = normalise(Preprocessing(image).apply(open_rgb(content))[None], MEAN_STD["mean"], MEAN_STD["std"])
-    tokenizer = json.dumps({"padding": {"pad_id": 0, "direction": "Right"}, "truncation": {"direction": "Right"}})
-    told = steps({"image": image, "context_length": 8, **MEAN_STD}, tokenizer)["picture"]
+    told = steps({"image": image, "context_length": 8, **MEAN_STD}, TOKENIZER)["picture"]
     theirs = service_of_another.apply(told, service_of_another.decoded(content))
     assert theirs.shape == ours.shape and theirs.dtype == ours.dtype
     level = 1 / 255 / 0.26
@@ -79,3 +81,23 @@ def test_release_check_runs_the_examples(bundle, tmp_path, capsys):
     manifest.write(other, **facts)
     assert main(["release", "check", str(other)]) == 1
     assert "differs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("image", ["pad(128)", "pad(96, black)", "shortest(64) > center_crop(64)", "squash(48, bilinear)"])
+def test_a_graph_does_all_but_decoding(image, tmp_path):
+    """Decoded pixels of any size go in; out comes what the encoder reads, the same to a level of 255 but at edges of a cut."""
+    told = steps({"image": image, "context_length": 8, **MEAN_STD}, TOKENIZER)["picture"]
+    pixel_graph.write(told, tmp_path / "graph.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "graph.onnx")
+    for _, picture in examples.PICTURES.values():
+        rgb = open_rgb(picture())
+        ours = normalise(Preprocessing(image).apply(rgb)[None], MEAN_STD["mean"], MEAN_STD["std"])
+        (theirs,) = session.run(None, {"rgb": np.array(rgb)})
+        cosine = (theirs * ours).sum() / np.linalg.norm(theirs) / np.linalg.norm(ours)
+        assert theirs.shape == ours.shape and cosine >= 0.9999
+
+
+def test_what_onnx_cannot_resize_has_no_such_graph():
+    """Lanczos; all else has."""
+    told = [steps({"image": image, "context_length": 8, **MEAN_STD}, TOKENIZER)["picture"] for image in ("pad(64, lanczos)", "pad(64)")]
+    assert [pixel_graph.possible(each) for each in told] == [False, True]

@@ -11,6 +11,7 @@ from tests.photostock import toy_encoders
 from tests.photostock.toy_run import BEHAVIOUR
 from tests.release import toy_bundle
 from trainworks.photostock import examples
+from trainworks.photostock.delivery import pixel_graph
 from trainworks.photostock.delivery.package import package
 from trainworks.photostock.evaluation import trained_on
 from trainworks.photostock.run import Run
@@ -87,6 +88,7 @@ def test_a_run_becomes_a_bundle_that_serves_and_releases(run, tmp_path):
             "report.html",
             "README.md",
         ),
+        pixel_graph.FILE,
         *(f"examples/{name}" for name in (*examples.PICTURES, examples.FILE)),
     }
     assert content["pipeline"] == "photostock" and content["config"] == KNOBS and content["seed"] == 5 and content["verdict"]["passed"]

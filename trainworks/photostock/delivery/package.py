@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from trainworks.facts import of_bundle
 from trainworks.photostock import examples
-from trainworks.photostock.delivery import model_card
+from trainworks.photostock.delivery import model_card, pixel_graph
 from trainworks.photostock.evaluation import trained_on
 from trainworks.photostock.facts import PIPELINE
 from trainworks.photostock.monitoring import profile
@@ -33,14 +33,33 @@ def package(run: Run, report: Path, out: Path) -> None:
     inputs and outputs; ``examples/`` has what a service checks itself by. ``trained_on.json`` tells the next run which tags and pictures
     this model knows, and ``profile.json`` tells ``drift`` what the data looked like.
     """
+    with tempfile.TemporaryDirectory() as scratch:
+        files, inference = _serving(run.encoders, Path(scratch))
+        _write(run, report, files, inference, out)
+
+
+def _serving(encoders: Path, scratch: Path) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Name in the bundle → file of the examples and, where ONNX can, of the graph before the image encoder; and ``inference.json``.
+
+    What is made lies in the folder *scratch*.
+    """
+    inference = _json(encoders / "inference.json")
+    inference["steps"] = steps(inference, (encoders / "tokenizer.json").read_text())
+    inference["graphs"] = {name: graph(encoders / f"{name}.onnx") for name in ENCODERS}
+    files = examples.files(encoders, scratch)
+    if pixel_graph.possible(inference["steps"]["picture"]):
+        files[pixel_graph.FILE] = scratch / pixel_graph.FILE
+        pixel_graph.write(inference["steps"]["picture"], files[pixel_graph.FILE])
+        inference["graphs"]["image_pixels"] = graph(files[pixel_graph.FILE]) | {"feeds": "image_encoder"}
+    return files, inference
+
+
+def _write(run: Run, report: Path, made: dict[str, Path], inference: dict[str, Any], out: Path) -> None:
     metrics, card = _json(run.metrics / "metrics.json"), _json(run.dataset / "card.json")
-    inference = _json(run.encoders / "inference.json")
-    inference["steps"] = steps(inference, (run.encoders / "tokenizer.json").read_text())
-    inference["graphs"] = {name: graph(run.encoders / f"{name}.onnx") for name in ENCODERS}
     facts = of_bundle(PIPELINE, manifest.digest(run.dataset), report)
     names = [f"{name}.onnx" for name in ENCODERS]
     names += [f"{name}.int8.onnx" for name in ENCODERS if metrics["int8"].get(name, {}).get("ships")]
-    files = {name: run.encoders / name for name in (*names, "tokenizer.json")}
+    files = {name: run.encoders / name for name in (*names, "tokenizer.json")} | made
     files |= {"report.html": report / "report.html", "history.json": run.checkpoint / "history.json"}
     files |= {name: run.metrics / name for name in (profile.FILE, pairs.FILE)}
     trained = pq.read_table(run.dataset / "index.parquet", columns=["id", "tags"], filters=[("split", "=", "train")])
@@ -51,19 +70,18 @@ def package(run: Run, report: Path, out: Path) -> None:
         "inference.json": json.dumps(inference | {"calibration": _calibration(metrics)}, indent=1) + "\n",
         trained_on.FILE: json.dumps(trained_on.summary(trained["id"].to_pylist(), trained["tags"].to_pylist()), ensure_ascii=False) + "\n",
     }
-    with tempfile.TemporaryDirectory() as scratch:
-        bundle.write(out, files | examples.files(run.encoders, Path(scratch)), texts, facts)
+    bundle.write(out, files, texts, facts)
 
 
 def graph(path: Path) -> dict[str, Any]:
     """File, names, types and shapes of a graph's input and output; a dimension that may be any is a word."""
     session = Session(path)
-    [(given, shape)], [(gives, embedding)] = session.inputs, session.outputs
-    kind = "int64" if len(shape) == 2 else "float32"
+    [(given, shape)], [(gives, gives_shape)] = session.inputs, session.outputs
+    kind = {2: "int64", 3: "uint8", 4: "float32"}[len(shape)]
     return {
         "file": path.name,
         "input": {"name": given, "type": kind, "shape": shape},
-        "output": {"name": gives, "type": "float32", "shape": embedding, "norm": 1},
+        "output": {"name": gives, "type": "float32", "shape": gives_shape},
     }
 
 
