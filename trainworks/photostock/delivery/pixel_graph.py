@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from trainworks.onnx import OPSET
+OPSET = 18
+"""The first with an antialiased Resize."""
 
 FILE = "image_pixels.onnx"
 INPUT, OUTPUT = "rgb", "pixels"
