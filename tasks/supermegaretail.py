@@ -198,6 +198,7 @@ def fit_on_sagemaker(
     models: str,
     features: str,
     covariates: str,
+    history: int,
     monotone: str,
     horizon: int,
     head: Head,
@@ -208,7 +209,8 @@ def fit_on_sagemaker(
     """The same as a SageMaker job, which this task starts and waits for."""
     from trainworks.supermegaretail.backtest.job import PROGRAM, FitConfig
 
-    PROGRAM.submit({"panel": path(panel)}, FitConfig(models, features, covariates, monotone, horizon, head, targets, seed), out, HOURS)
+    knobs = FitConfig(models, features, covariates, history, monotone, horizon, head, targets, seed)
+    PROGRAM.submit({"panel": path(panel)}, knobs, out, HOURS)
     return FlyteDirectory(str(out))
 
 

@@ -371,7 +371,7 @@ def test_the_model_of_sales_is_learned_by_the_same_program(serve, monkeypatch, t
     manifest.write(panel)
     texts = {"features": "lag(1, 2) + mean(4)", "covariates": "promotion@plan + price@plan", "monotone": ""}
     models = "lift_smoothing + boosting + average(lift_smoothing, boosting)"
-    config = job.FitConfig(models, **texts, horizon=4, head=Head.CHOOSE, targets=Targets.TRUE, seed=1)
+    config = job.FitConfig(models, **texts, history=10_000, horizon=4, head=Head.CHOOSE, targets=Targets.TRUE, seed=1)
     job.PROGRAM.submit({"panel": panel}, config, there, timedelta(hours=1))
     ship(panel, models, Inputs(**texts, horizon=4, seed=1), "choose", here)
     assert manifest.read(there)["files"] == manifest.read(manifest.write(here) and here)["files"]

@@ -18,6 +18,7 @@ class FitConfig(Section):
     models: str
     features: str
     covariates: str
+    history: int
     monotone: str
     horizon: int
     head: Head
@@ -30,7 +31,7 @@ def _fit(inputs: dict[str, Any], knobs: FitConfig, logs: Path, out: Path, resume
     from trainworks.supermegaretail.backtest.learning import Inputs
     from trainworks.supermegaretail.backtest.shipped import ship
 
-    learned_with = Inputs(knobs.features, knobs.covariates, knobs.monotone, knobs.horizon, knobs.seed, knobs.targets)
+    learned_with = Inputs(knobs.features, knobs.covariates, knobs.monotone, knobs.horizon, knobs.seed, knobs.targets, knobs.history)
     ship(inputs["panel"], knobs.models, learned_with, knobs.head.value, out)
 
 
