@@ -25,6 +25,8 @@ SECTIONS = (
     "startup",
     "growth",
     "panel",
+    "forecasting",
+    "forecast_serving",
     "gpu",
 )
 FULL = ("budget", "serving_large")
