@@ -13,6 +13,7 @@ import trainworks
 from trainworks import extras
 from trainworks.errors import TrainworksError
 from trainworks.release import commands as release_commands
+from trainworks.storage import places
 
 UNFORESEEN = 3
 """Exit status of a fault of this program: no command means anything else by it."""
@@ -85,7 +86,7 @@ def _add_cluster(commands: argparse._SubParsersAction, arguments: Sequence[str])
 def _add_compare(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("compare", help="runs side by side: the knobs that differ, metrics, cost")
     parser.add_argument("places", nargs="+", metavar="PLACE", help="a bundle, or a release (all its versions): a folder or s3://…")
-    parser.add_argument("--html", type=Path, metavar="PATH", help="also write a page with the learning curves")
+    parser.add_argument("--html", metavar="PATH", help="also write a page with the learning curves")
     parser.set_defaults(command=_compare)
 
 
@@ -95,8 +96,9 @@ def _compare(chosen: argparse.Namespace) -> None:
     runs = compare.runs(chosen.places)
     print(compare.terminal(runs))
     if chosen.html:
-        chosen.html.write_text(compare.page(runs), encoding="utf-8")
-        print(f"\n{chosen.html}")
+        html = places.local("--html", chosen.html)
+        html.write_text(compare.page(runs), encoding="utf-8")
+        print(f"\n{html}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from tasks import deployment
+from tests.release import toy_bundle
+from trainworks.__main__ import main
 from trainworks.photostock.catalogue import catalogue
 from trainworks.photostock.monitoring import query_log
 from trainworks.release import releases, stored
@@ -70,3 +72,13 @@ def test_a_variable_that_is_empty_is_not_set(tmp_path, monkeypatch):
     assert store.root() == Path("/srv/a") and store.remote() is None
     monkeypatch.setenv("TRAINWORKS_ARTIFACTS", "S3://bucket/a/")
     assert store.root() == tmp_path / "artifacts" and store.remote() == "s3://bucket/a"
+
+
+@pytest.mark.parametrize("option", ["compare TO --html", "supermegaretail drift TO"])
+@pytest.mark.parametrize("place", ["s3://bucket/a", "gs://bucket/a"])
+def test_a_file_of_a_command_lies_on_this_machine(tmp_path, monkeypatch, capsys, option, place):
+    """Or is refused, and no folder of the URI's name is made."""
+    monkeypatch.chdir(tmp_path)
+    to = releases.release(toy_bundle.write(tmp_path / "bundle", {"metrics.json": toy_bundle.metrics()}), str(tmp_path / "to")).uri
+    assert main([*option.replace("TO", to).split(), place])
+    assert "expected a" in capsys.readouterr().err and {path.name for path in tmp_path.iterdir()} == {"bundle", "to"}

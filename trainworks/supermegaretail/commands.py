@@ -1,8 +1,9 @@
 """Supermegaretail: forecasts from the command line, and whether newer sales look like those that a bundle was made from."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from trainworks.storage import places
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,14 +18,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("forecast", help=words, description=words)
     parser.add_argument("release", metavar="RELEASE", help="a bundle, or a release (its current version): a folder or s3://…")
     parser.add_argument("--origin", metavar="DAY", help="first day of the last period to know of; the newest if not given")
-    parser.add_argument("--sales", type=Path, metavar="FILE", help="newer lines of sales, CSV or parquet: the keys, date, quantity")
-    parser.add_argument("--plan", type=Path, metavar="FILE", help="what is planned, CSV or parquet: the keys, start, covariates")
-    parser.add_argument("--to", type=Path, metavar="FILE", help="write parquet, ids byte for byte, instead of CSV to the terminal")
+    parser.add_argument("--sales", metavar="FILE", help="newer lines of sales, CSV or parquet: the keys, date, quantity")
+    parser.add_argument("--plan", metavar="FILE", help="what is planned, CSV or parquet: the keys, start, covariates")
+    parser.add_argument("--to", metavar="FILE", help="write parquet, ids byte for byte, instead of CSV to the terminal")
     parser.set_defaults(command=_forecast)
     words = "compare a panel with the one that a bundle was made from; exit status 0 alike, 1 drifted, 2 bad input, 3 a defect"
     parser = commands.add_parser("drift", help=words, description=words)
     parser.add_argument("bundle", metavar="BUNDLE", help="a bundle, or a release (its current version): a folder or s3://…")
-    parser.add_argument("panel", type=Path, metavar="PANEL", help="the folder of a panel, as the stage of that name leaves it")
+    parser.add_argument("panel", metavar="PANEL", help="the folder of a panel, as the stage of that name leaves it")
     parser.set_defaults(command=_drift, error_status=2)
 
 
@@ -37,11 +38,12 @@ def _forecast(chosen: argparse.Namespace) -> None:
     from trainworks.supermegaretail.serving.newer import read
 
     forecaster = Forecaster.load(chosen.release)
-    given = {name: read(path, forecaster.panel.keys) for name in ("sales", "plan") if (path := getattr(chosen, name))}
+    named = {name: place for name in ("sales", "plan") if (place := getattr(chosen, name))}
+    given = {name: read(places.local(f"--{name}", place), forecaster.panel.keys) for name, place in named.items()}
     table = forecaster.forecast(**given, origin=chosen.origin)
     if chosen.to:
-        parquet.write_table(table, chosen.to)
-        print(f"{len(table):,} rows in {chosen.to}")
+        parquet.write_table(table, to := places.local("--to", chosen.to))
+        print(f"{len(table):,} rows in {to}")
     else:
         csv.write_csv(_harmless(table), sys.stdout.buffer)
 
@@ -63,6 +65,6 @@ def _drift(chosen: argparse.Namespace) -> int:
     from trainworks.drift import in_words
     from trainworks.supermegaretail.monitoring import drift
 
-    measures, compared = drift.drift(chosen.bundle, chosen.panel)
+    measures, compared = drift.drift(chosen.bundle, places.local("PANEL", chosen.panel))
     print(in_words(measures, f"{compared} series"))
     return 0 if all(row["ok"] for row in measures) else 1
