@@ -1,13 +1,16 @@
 """Behaviour checks: cases drawn the same in every run, a rate that knows how sure it is, and the worst failures."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
+from trainworks import behaviour
 from trainworks.behaviour import Case, drawn, pick, rate, worst, write
 from trainworks.intervals import wilson
 
@@ -59,6 +62,14 @@ def test_other_loaded_modules_do_not_change_what_is_drawn():
     more = "import trainworks.storage.s3, trainworks.release.releases, trainworks.sampling; "
     printed = subprocess.run([sys.executable, "-c", more + code], stdout=subprocess.PIPE, text=True, check=True).stdout
     assert printed == f"{drawn(pick(range(1000)), 40, int)}\n"
+
+
+def test_no_source_has_as_many_bytes_as_are_drawn():
+    """Hypothesis would try them, in runs that have loaded that module."""
+    for path in Path(behaviour.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            literal = isinstance(node, ast.Constant) and isinstance(node.value, bytes)
+            assert not (literal and len(node.value) == behaviour._BYTES), f"{path}:{node.lineno}: write {node.value} otherwise"
 
 
 def test_the_file_tells_rates_and_shows_failures(tmp_path):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,8 @@ import yaml
 
 from trainworks.__main__ import main
 from trainworks.release import stored
+from trainworks.supermegaretail.delivery.knobs import GateConfig
+from trainworks.supermegaretail.panel.knobs import PanelConfig
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--models", "exponential_smoothing + promotion_regression", "--origins", "2", "--keep", "series(40)")
@@ -130,8 +133,6 @@ def test_a_release_forecasts_the_newest_origin_once(home, first):
     ("options", "says"),
     [
         (("--models", "boosing"), "did you mean 'boosting'"),
-        (("--grain", "store, product, hour"), "hour"),
-        (("--gates", "gains >= 0"), "did you mean 'gain'"),
         (("--source", "nowhere"), "no such folder"),
     ],
 )
@@ -140,3 +141,16 @@ def test_a_bad_knob_is_one_sentence_before_anything_runs(home, options, says):
     done = home.run("supermegaretail", "--release_to", str(home.release), *options)
     assert done.returncode and says in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr and not made(done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        (partial(PanelConfig, grain="store, product, hour"), "hour"),
+        (partial(GateConfig, gates="gains >= 0"), "did you mean 'gain'"),
+    ],
+)
+def test_a_mistake_in_a_little_language_is_refused_by_its_section(section, says):
+    """Which is what `check` makes of the knobs, first of all."""
+    with pytest.raises(ValueError, match=says):
+        section()

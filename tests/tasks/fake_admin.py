@@ -107,7 +107,7 @@ class FakeAdmin(
     def CreateExecution(self, request, context):  # noqa: N802
         self.inputs_of(request, context)
         self.executions.append(request)
-        name = request.name or f"e{len(self.executions)}"
+        name = request.name or f"f{len(self.executions):019d}"
         started = identifier_pb2.WorkflowExecutionIdentifier(project=request.project, domain=request.domain, name=name)
         return execution_pb2.ExecutionCreateResponse(id=started)
 
@@ -123,7 +123,7 @@ class FakeAdmin(
             return admin_rules.inputs(request.inputs.literals, plan.spec.fixed_inputs.literals, self._expected(plan).parameters)
 
     def GetExecution(self, request, context):  # noqa: N802
-        asked = next(asked for number, asked in enumerate(self.executions, 1) if request.id.name in (asked.name, f"e{number}"))
+        asked = next(asked for number, asked in enumerate(self.executions, 1) if request.id.name in (asked.name, f"f{number:019d}"))
         return execution_pb2.Execution(id=request.id, spec=asked.spec)
 
     def GetVersion(self, request, context):  # noqa: N802

@@ -13,6 +13,7 @@ import re
 import signal
 import time
 import uuid
+from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Protocol
@@ -121,7 +122,7 @@ class Files(CheckpointIO):
     def __init__(self, folder: Path, key: str):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.key = folder, key
-        for draft in folder.glob(f"{key[:20]}-*{DRAFT}"):
+        for draft in self._drafts():
             with contextlib.suppress(FileNotFoundError):  # another run was first
                 if time.time() - draft.stat().st_mtime > ABANDONED:
                     draft.unlink()
@@ -185,14 +186,19 @@ class Files(CheckpointIO):
         store.remove(Path(path))
 
     def clear(self) -> None:
-        """Remove both, and the folder if nothing else is in it and it is no mount."""
+        """Remove both, what is left of unfinished ones, and the folder if nothing else is in it and it is no mount."""
         for path in self.paths:
             try:
                 self.remove_checkpoint(path)
             except StorageError as error:  # what was trained is worth more than the room it takes
                 log.warning("resume    a checkpoint of what is done stays: %s", error)
+        for draft in self._drafts():
+            draft.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
+
+    def _drafts(self) -> Iterator[Path]:
+        return self.folder.glob(f"{self.key[:20]}-*{DRAFT}")
 
 
 class Resumable(Protocol):

@@ -23,7 +23,12 @@ from trainworks.supermegaretail.models import trees  # noqa: F401
 from trainworks.supermegaretail.models.knobs import Head, Targets
 
 MODELS = "exponential_smoothing + boosting"
-INPUTS = {"features": "lag(1, 2) + mean(4, 13) + sold(8)", "covariates": "promotion@plan + price@plan", "monotone": "price: down"}
+INPUTS = {
+    "features": "lag(1, 2) + mean(4, 13) + sold(8)",
+    "covariates": "promotion@plan + price@plan",
+    "monotone": "price: down",
+    "history": 10_000,
+}
 INPUTS |= {"horizon": 4, "head": Head.CHOOSE, "targets": Targets.TRUE, "seed": 1}
 
 CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir")

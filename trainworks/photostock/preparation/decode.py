@@ -29,7 +29,7 @@ FORMATS = {
 """Pillow's formats that are decoded, and how their files start. The list is closed: EPS, for one, would start Ghostscript."""
 
 UNSUPPORTED = {
-    "AVIF": rb".{4}ftypavi[fs]",
+    "AVIF": rb".{4}ftypavi(?:f|s)",
     "HEIC": rb".{4}ftyp(hei|hev|mif1|msf1)",
     "JPEG 2000": rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51",
     "JPEG XL": rb"\xff\x0a|\x00\x00\x00\x0cJXL ",
