@@ -14,6 +14,9 @@ from tqdm import tqdm
 EVERY = 5.0
 """Seconds between two lines of a log, and of silence after which a stage says that it goes on."""
 
+LONGEST = 60.0
+"""Seconds of silence of a stage that has long said that it goes on."""
+
 log = logging.getLogger(__name__)
 
 _heard = time.monotonic()
@@ -28,14 +31,16 @@ def hear(record: logging.LogRecord | None = None) -> bool:
 
 @contextmanager
 def going_on(stage: str) -> Iterator[None]:
-    """While this lasts, say now and then that *stage* goes on, where nothing else is said."""
+    """While this lasts, say that *stage* goes on where nothing else is said: after EVERY seconds, then twice as many, up to LONGEST."""
     ended, began = threading.Event(), time.monotonic()
 
     def say() -> None:
-        while not ended.wait(max(0.1, EVERY - (time.monotonic() - _heard))):
-            if time.monotonic() - _heard >= EVERY:
+        silence = EVERY
+        while not ended.wait(max(0.1, silence - (time.monotonic() - _heard))):
+            if time.monotonic() - _heard >= silence:
                 log.info("%-9s goes on, for %.0f s so far", stage, time.monotonic() - began)
                 hear()
+                silence = min(2 * silence, LONGEST)
 
     thread = threading.Thread(target=say, daemon=True)
     thread.start()
