@@ -26,15 +26,17 @@ def rows(quick: bool) -> Iterator[Row]:
     sides = (partial(child, ours, folder=folder), partial(child, lightgbm, panel=panel))
     own, theirs = alternate(1 if quick else 3, *sides)
     shown = {"ours": f"{1 / median(own, 'row'):,.0f} forecasts/s", "theirs": f"{1 / median(theirs, 'row'):,.0f} means/s"}
-    peer = f"{version('lightgbm')}, the mean alone"
-    yield Row("boosting, from features", peer, ratios(theirs, own, "row"), ">= 3", **shown)
-    yield Row(
-        "with the features",
-        "50,000 forecasts/s",
-        [1 / run["whole"] / 50_000 for run in own],
-        ">= 1",
-        ours=f"{1 / median(own, 'whole'):,.0f}/s",
-    )
+    yield Row("boosting, from features", f"{version('lightgbm')}, the mean alone", ratios(theirs, own, "row"), "", **shown)
+    for work, fact in (("boosting, from features", "row"), ("boosting, from the state", "whole")):
+        speeds = [1 / run[fact] for run in own]
+        yield Row(
+            work,
+            "50,000 forecasts/s on a core",
+            [speed / 50_000 for speed in speeds],
+            ">= 1",
+            of="speed",
+            ours=f"{1 / median(own, fact):,.0f}/s",
+        )
 
 
 def ship(panel: str, out: str) -> Facts:
