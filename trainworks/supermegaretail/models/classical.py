@@ -65,4 +65,4 @@ class Table:
 
     def draw(self, graph: Graph) -> str:
         """Never: its numbers are those of one origin."""
-        raise NotImplementedError
+        raise NotImplementedError("models of statsforecast have no graph: none is shipped")

@@ -3,6 +3,7 @@
 A head is learned from rows whose mean was forecast and whose demand is known. Its quantiles depend on the mean and the series alone.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -100,7 +101,7 @@ class NegativeBinomial:
         return cls(np.array(content["dispersion"], np.float64))
 
 
-class _Residuals:
+class _Residuals(ABC):
     """Empirical quantiles of residuals, in units of their spread by series, in bins of the mean with straight lines between."""
 
     name = ""
@@ -139,16 +140,19 @@ class _Residuals:
         return cls(spread, mean, table, content["whole"])
 
     @staticmethod
+    @abstractmethod
     def _spread(mean: np.ndarray, sold: np.ndarray, series: np.ndarray, count: int) -> np.ndarray:
-        raise NotImplementedError
+        """Of each code of *series*, 0 being all: (codes,)."""
 
     @staticmethod
+    @abstractmethod
     def _residual(mean: np.ndarray, sold: np.ndarray, spread: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """How far what was *sold* lies from *mean*, as a share of the *spread*: (N,)."""
 
     @staticmethod
+    @abstractmethod
     def _value(mean: np.ndarray, residual: np.ndarray, spread: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """The inverse of `_residual`."""
 
 
 class Empirical(_Residuals):

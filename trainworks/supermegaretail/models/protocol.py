@@ -3,6 +3,7 @@
 A further model is a file with a `Family` and its line in `language.FAMILIES`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -60,7 +61,7 @@ class OwnQuantiles(Fitted, Protocol):
         ...
 
 
-class Family:
+class Family(ABC):
     """A kind of model, with its numbers: ``moving_average(8)`` is ``MovingAverage(8)``.
 
     Attributes:
@@ -77,9 +78,9 @@ class Family:
     ships: ClassVar[bool] = True
     random: ClassVar[bool] = False
 
+    @abstractmethod
     def fit(self, task: Task) -> Fitted:
         """Learn from the rows of *task*."""
-        raise NotImplementedError
 
 
 LEVEL = "base_ewm(0.1)"
