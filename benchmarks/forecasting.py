@@ -54,8 +54,8 @@ def build(lines: Path, out: Path) -> None:
 
 def usual() -> Any:
     """What a model is told by default."""
-    from trainworks.supermegaretail.backtest.learning import Inputs
     from trainworks.supermegaretail.features.knobs import FeaturesConfig
+    from trainworks.supermegaretail.models.knobs import Inputs
     from trainworks.supermegaretail.panel.knobs import PanelConfig
 
     return Inputs(FeaturesConfig().features, PanelConfig().covariates, FeaturesConfig().monotone, HORIZON, SEED)

@@ -27,7 +27,6 @@ from trainworks.supermegaretail import simulated
 from trainworks.supermegaretail.backtest.backtest import backtest
 from trainworks.supermegaretail.backtest.choose import all_parts, choose, winner
 from trainworks.supermegaretail.backtest.knobs import BacktestConfig
-from trainworks.supermegaretail.backtest.learning import Inputs
 from trainworks.supermegaretail.backtest.origins import origins, within
 from trainworks.supermegaretail.backtest.shipped import ship
 from trainworks.supermegaretail.cleaning.clean import clean
@@ -40,7 +39,7 @@ from trainworks.supermegaretail.evaluation.behaviour import behave
 from trainworks.supermegaretail.evaluation.evaluate import evaluate
 from trainworks.supermegaretail.evaluation.knobs import CostConfig
 from trainworks.supermegaretail.features.knobs import FeaturesConfig
-from trainworks.supermegaretail.models.knobs import ModelConfig
+from trainworks.supermegaretail.models.knobs import Inputs, ModelConfig
 from trainworks.supermegaretail.models.language import models
 from trainworks.supermegaretail.monitoring.knobs import WatchConfig
 from trainworks.supermegaretail.monitoring.watch import OK, RETRAIN, concluded, recall, watch

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, get_type_hints
 
 from trainworks.config import Section, meanings
@@ -28,7 +28,8 @@ def flat(collect: Callable[[type[Section], dict[str, Any]], Any], **sections: ty
             types = get_type_hints(sections[name])
             helps |= {knob: f"({name}) {meaning}" for knob, meaning in meanings(sections[name]).items()}
             for f in fields(sections[name]):  # type: ignore[arg-type]
-                parameters.append(inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=types[f.name]))
+                default = inspect.Parameter.empty if f.default is MISSING else f.default
+                parameters.append(inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=types[f.name]))
 
         @functools.wraps(function)
         def flattened(**inputs: Any) -> Any:

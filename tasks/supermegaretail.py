@@ -17,7 +17,7 @@ from trainworks.supermegaretail.cleaning.knobs import CleanConfig
 from trainworks.supermegaretail.delivery.knobs import GateConfig
 from trainworks.supermegaretail.evaluation.knobs import CostConfig
 from trainworks.supermegaretail.features.knobs import FeaturesConfig
-from trainworks.supermegaretail.models.knobs import Head, ModelConfig, Targets
+from trainworks.supermegaretail.models.knobs import FitConfig, Head, Inputs, ModelConfig
 from trainworks.supermegaretail.monitoring.knobs import WatchConfig
 from trainworks.supermegaretail.panel.knobs import PanelConfig
 from trainworks.supermegaretail.tables.knobs import TablesConfig
@@ -131,25 +131,11 @@ def trials(panel: Artifact, models: str, horizon: int, origins: int, step: int) 
 
 
 @stage("supermegaretail.backtest.backtest", MEDIUM, many=True, interruptible=True)
-def backtest(
-    model: str,
-    origin: int,
-    panel: Artifact,
-    features: str,
-    covariates: str,
-    history: int,
-    monotone: str,
-    horizon: int,
-    head: Head,
-    targets: Targets,
-    seed: int,
-    out: Path,
-) -> Artifact:
+def backtest(model: str, origin: int, panel: Artifact, inputs: Inputs, head: Head, out: Path) -> Artifact:
     """What one model forecasts from one origin, when it learned what was known then."""
     from trainworks.supermegaretail.backtest.backtest import backtest
-    from trainworks.supermegaretail.backtest.learning import Inputs
 
-    backtest(path(panel), model, origin, Inputs(features, covariates, monotone, horizon, seed, targets, history), head.value, out)
+    backtest(path(panel), model, origin, inputs, head.value, out)
     return FlyteDirectory(str(out))
 
 
@@ -171,45 +157,19 @@ def winner(chosen: Artifact, models: str) -> str:
 
 
 @stage("supermegaretail.backtest.shipped", LARGE)
-def fit(
-    panel: Artifact,
-    models: str,
-    features: str,
-    covariates: str,
-    history: int,
-    monotone: str,
-    horizon: int,
-    head: Head,
-    targets: Targets,
-    seed: int,
-    out: Path,
-) -> Artifact:
+def fit(panel: Artifact, knobs: FitConfig, out: Path) -> Artifact:
     """The last of *models*, learned on all that is known at the test origin."""
-    from trainworks.supermegaretail.backtest.learning import Inputs
     from trainworks.supermegaretail.backtest.shipped import ship
 
-    ship(path(panel), models, Inputs(features, covariates, monotone, horizon, seed, targets, history), head.value, out)
+    ship(path(panel), knobs.models, knobs, knobs.head.value, out)
     return FlyteDirectory(str(out))
 
 
 @stage("supermegaretail.backtest.shipped", SMALL, name="fit")
-def fit_on_sagemaker(
-    panel: Artifact,
-    models: str,
-    features: str,
-    covariates: str,
-    history: int,
-    monotone: str,
-    horizon: int,
-    head: Head,
-    targets: Targets,
-    seed: int,
-    out: Path,
-) -> Artifact:
+def fit_on_sagemaker(panel: Artifact, knobs: FitConfig, out: Path) -> Artifact:
     """The same as a SageMaker job, which this task starts and waits for."""
-    from trainworks.supermegaretail.backtest.job import PROGRAM, FitConfig
+    from trainworks.supermegaretail.backtest.job import PROGRAM
 
-    knobs = FitConfig(models, features, covariates, history, monotone, horizon, head, targets, seed)
     PROGRAM.submit({"panel": path(panel)}, knobs, out, HOURS)
     return FlyteDirectory(str(out))
 

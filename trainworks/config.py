@@ -1,6 +1,6 @@
 """Knobs: each declared once, as a field of a frozen dataclass section, with meaning, unit and bounds."""
 
-from dataclasses import MISSING, Field, field, fields
+from dataclasses import Field, field, fields
 from typing import Any
 
 
@@ -44,5 +44,5 @@ class Section:
 
 
 def meanings(section: type[Section]) -> dict[str, str]:
-    """Knob name → what it means, in order of declaration."""
-    return {f.name: f.metadata["meaning"] for f in fields(section) if f.default is not MISSING}  # type: ignore[arg-type]
+    """Knob name → what it means, in order of declaration; a field that only passes on another section's knob says nothing."""
+    return {f.name: f.metadata["meaning"] for f in fields(section) if f.metadata}  # type: ignore[arg-type]

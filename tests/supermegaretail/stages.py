@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from trainworks.storage import manifest
 from trainworks.supermegaretail.backtest.backtest import backtest
 from trainworks.supermegaretail.backtest.choose import choose, winner
-from trainworks.supermegaretail.backtest.learning import Inputs
 from trainworks.supermegaretail.backtest.origins import origins
 from trainworks.supermegaretail.backtest.shipped import ship
 from trainworks.supermegaretail.cleaning.clean import clean
@@ -25,6 +24,7 @@ from trainworks.supermegaretail.evaluation.evaluate import BACKTEST, evaluate
 from trainworks.supermegaretail.evaluation.knobs import CostConfig
 from trainworks.supermegaretail.features.knobs import FeaturesConfig
 from trainworks.supermegaretail.forecaster import Forecaster
+from trainworks.supermegaretail.models.knobs import Inputs
 from trainworks.supermegaretail.models.language import models as parsed
 from trainworks.supermegaretail.panel.build import build
 from trainworks.supermegaretail.panel.knobs import PanelConfig

@@ -356,9 +356,8 @@ def test_the_model_of_sales_is_learned_by_the_same_program(serve, monkeypatch, t
     """Supermegaretail's fit, by the image's `train`: the very files that a pod would make, and the job names what it learned from."""
     from tests.supermegaretail.models.priced_panel import draw_priced
     from trainworks.supermegaretail.backtest import job
-    from trainworks.supermegaretail.backtest.learning import Inputs
     from trainworks.supermegaretail.backtest.shipped import ship
-    from trainworks.supermegaretail.models.knobs import Head, Targets
+    from trainworks.supermegaretail.models.knobs import Head, Inputs, Targets
 
     for name, value in SETTINGS.items():
         monkeypatch.setenv(sagemaker.VARIABLE + name, value)
@@ -371,7 +370,7 @@ def test_the_model_of_sales_is_learned_by_the_same_program(serve, monkeypatch, t
     manifest.write(panel)
     texts = {"features": "lag(1, 2) + mean(4)", "covariates": "promotion@plan + price@plan", "monotone": ""}
     models = "lift_smoothing + boosting + average(lift_smoothing, boosting)"
-    config = job.FitConfig(models, **texts, history=10_000, horizon=4, head=Head.CHOOSE, targets=Targets.TRUE, seed=1)
+    config = job.FitConfig(models=models, **texts, history=10_000, horizon=4, head=Head.CHOOSE, targets=Targets.TRUE, seed=1)
     job.PROGRAM.submit({"panel": panel}, config, there, timedelta(hours=1))
     ship(panel, models, Inputs(**texts, horizon=4, seed=1), "choose", here)
     assert manifest.read(there)["files"] == manifest.read(manifest.write(here) and here)["files"]

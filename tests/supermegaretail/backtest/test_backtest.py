@@ -14,12 +14,13 @@ from tests.supermegaretail.models.priced_panel import draw_priced
 from trainworks.errors import DataError, ParityError
 from trainworks.supermegaretail.backtest.backtest import backtest
 from trainworks.supermegaretail.backtest.choose import all_parts, choose, winner
-from trainworks.supermegaretail.backtest.learning import Inputs, Residuals, union
+from trainworks.supermegaretail.backtest.learning import Residuals, union
 from trainworks.supermegaretail.backtest.origins import origins
 from trainworks.supermegaretail.backtest.parts import Part
 from trainworks.supermegaretail.backtest.shipped import ship
 from trainworks.supermegaretail.delivery.export import export
 from trainworks.supermegaretail.models import heads
+from trainworks.supermegaretail.models.knobs import Inputs
 from trainworks.supermegaretail.panel.panel import Panel, State
 from trainworks.supermegaretail.quantiles import COLUMNS
 

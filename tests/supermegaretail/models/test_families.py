@@ -7,10 +7,10 @@ import onnxruntime
 import pytest
 
 from tests.supermegaretail.models.priced_panel import draw_priced
-from trainworks.supermegaretail.backtest.learning import WARM_UP, Inputs, fit, learnable, recipe_for
+from trainworks.supermegaretail.backtest.learning import WARM_UP, fit, learnable, recipe_for
 from trainworks.supermegaretail.features.design import design
 from trainworks.supermegaretail.models import heads, nets
-from trainworks.supermegaretail.models.knobs import Targets
+from trainworks.supermegaretail.models.knobs import Inputs, Targets
 from trainworks.supermegaretail.models.language import FAMILIES, family
 from trainworks.supermegaretail.models.merged import Mean, graph_of
 

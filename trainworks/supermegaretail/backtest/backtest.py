@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from trainworks.supermegaretail.backtest.learning import Inputs, fit, recipe_for
+from trainworks.supermegaretail.backtest.learning import fit, recipe_for
 from trainworks.supermegaretail.backtest.parts import Part, rows
 from trainworks.supermegaretail.features.design import design
 from trainworks.supermegaretail.features.recipe import SERIES
 from trainworks.supermegaretail.models import heads
+from trainworks.supermegaretail.models.knobs import Inputs
 from trainworks.supermegaretail.models.language import models
 from trainworks.supermegaretail.panel.panel import Panel
 

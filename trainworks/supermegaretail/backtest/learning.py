@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trainworks.supermegaretail.features.design import Design, design
-from trainworks.supermegaretail.features.knobs import FeaturesConfig
-from trainworks.supermegaretail.features.languages import column, covariates, monotone
+from trainworks.supermegaretail.features.languages import column
 from trainworks.supermegaretail.features.languages import features as parse_features
 from trainworks.supermegaretail.features.recipe import SERIES, Recipe, learn
 from trainworks.supermegaretail.models import heads
 from trainworks.supermegaretail.models.effects import effects
-from trainworks.supermegaretail.models.knobs import Targets
+from trainworks.supermegaretail.models.knobs import Inputs, Targets
 from trainworks.supermegaretail.models.protocol import Family, Fitted, Task
 from trainworks.supermegaretail.panel.panel import Panel
 
@@ -25,27 +24,6 @@ WARM_UP = 8
 
 SURELY = 0.04
 """Share of the loss by which another head must be better than counts' to be taken."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the models of a run get: the texts of the knobs ``features``, ``covariates`` and ``monotone``, and the ``horizon``.
-
-    ``history`` is how many of the newest periods have the sales that are learned.
-    """
-
-    features: str
-    covariates: str
-    monotone: str
-    horizon: int
-    seed: int
-    targets: Targets = Targets.TRUE
-    history: int = FeaturesConfig.history
-
-    @property
-    def signs(self) -> dict[str, int]:
-        """-1 or +1 by covariate."""
-        return monotone(self.monotone, covariates(self.covariates))
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from trainworks.supermegaretail.backtest.learning import Inputs, Residuals, fit, recipe_for
+from trainworks.supermegaretail.backtest.learning import Residuals, fit, recipe_for
 from trainworks.supermegaretail.features.design import design
 from trainworks.supermegaretail.models import heads
+from trainworks.supermegaretail.models.knobs import Inputs
 from trainworks.supermegaretail.models.language import models
 from trainworks.supermegaretail.models.merged import Mean, graph_of
 from trainworks.supermegaretail.panel.panel import Panel

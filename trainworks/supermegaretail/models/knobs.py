@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from trainworks.config import Section, knob
+from trainworks.supermegaretail.features.knobs import FeaturesConfig
+from trainworks.supermegaretail.features.languages import covariates, monotone
 
 
 class Head(Enum):
@@ -44,3 +46,36 @@ class ModelConfig(Section):
         tried = models(self.models)
         if not any(model.family != AVERAGE and family(model.family).baseline for model in tried):
             self.refuse("models", "needs a baseline to compare with, such as empirical(52) or exponential_smoothing")
+
+
+@dataclass(frozen=True)
+class Inputs(Section):
+    """What the models of a run get beside the panel: knobs under their own names, whose owners have their bounds and defaults.
+
+    ``history`` is how many of the newest periods have the sales that are learned.
+    """
+
+    name = "inputs"
+
+    features: str
+    covariates: str
+    monotone: str
+    horizon: int
+    seed: int
+    targets: Targets = Targets.TRUE
+    history: int = FeaturesConfig.history
+
+    @property
+    def signs(self) -> dict[str, int]:
+        """-1 or +1 by covariate."""
+        return monotone(self.monotone, covariates(self.covariates))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig(Inputs):
+    """The same for the model that ships: ``models`` is what `winner` says of them, ``head`` what gives its quantiles."""
+
+    name = "fit"
+
+    models: str
+    head: Head

@@ -20,13 +20,12 @@ from trainworks.errors import DataError, IntegrityError
 from trainworks.release.stored import StoredBundle
 from trainworks.supermegaretail.backtest.backtest import forecast
 from trainworks.supermegaretail.backtest.knobs import BacktestConfig
-from trainworks.supermegaretail.backtest.learning import Inputs
 from trainworks.supermegaretail.delivery import forecasts
 from trainworks.supermegaretail.evaluation import losses
 from trainworks.supermegaretail.evaluation.knobs import CostConfig
 from trainworks.supermegaretail.evaluation.rows import NUMBERS, TIMES, Rows, keys, of, paired
 from trainworks.supermegaretail.features.knobs import FeaturesConfig
-from trainworks.supermegaretail.models.knobs import ModelConfig
+from trainworks.supermegaretail.models.knobs import Inputs, ModelConfig
 from trainworks.supermegaretail.panel.knobs import PanelConfig
 from trainworks.supermegaretail.panel.panel import Panel
 
