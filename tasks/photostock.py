@@ -19,6 +19,9 @@ from trainworks.storage import store
 DAYS = timedelta(days=3)
 """Longer than any fine-tuning takes."""
 
+SEARCHES, LONGEST = 200, 200
+"""Most queries of a log that are tried, and their most letters: they pass from task to task, and people judge a dozen of them."""
+
 
 class TrainOn(Enum):
     """Where fine-tuning runs; what it makes is the same, so its cache is too."""
@@ -32,13 +35,15 @@ class Checked(NamedTuple):
     """What the workflow turns on.
 
     ``weights_digest`` is that of the pretrained weights where they are a file, ``needs_embeddings`` says whether curation does,
-    ``train_on`` is the input as text, for a cluster compares no Enum, and ``named`` is the name of the run.
+    ``train_on`` is the input as text, for a cluster compares no Enum, ``named`` is the name of the run, and ``searches`` are some of what
+    people searched, if there is a log of it.
     """
 
     weights_digest: str
     needs_embeddings: bool
     train_on: str
     named: str
+    searches: list[str]
 
 
 @step()
@@ -47,6 +52,7 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
     from trainworks.photostock.catalogue import catalogue
     from trainworks.photostock.curation import subsample
     from trainworks.photostock.model import weights
+    from trainworks.photostock.monitoring import query_log
     from trainworks.release import releases
     from trainworks.training import sagemaker
 
@@ -59,7 +65,8 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
     releases.check_target(folder(release_to, "photostock"))
     if train_on is TrainOn.SAGEMAKER:
         sagemaker.Deployment.from_environment()
-    return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), train_on.value, run_name())
+    searches = query_log.drawn(folder(release_to, "photostock"), SEARCHES, LONGEST)
+    return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), train_on.value, run_name(), searches)
 
 
 @stage("photostock.model.untouched", MEDIUM)
@@ -180,11 +187,19 @@ def last_release(encoders: Artifact, release_to: str) -> str:
 
 
 @stage("photostock.evaluation.evaluate", LARGE)
-def evaluate(encoders: Artifact, baseline: Artifact, dataset: Artifact, shards: list[Artifact], release: str, out: Path) -> Artifact:
+def evaluate(
+    encoders: Artifact,
+    baseline: Artifact,
+    dataset: Artifact,
+    shards: list[Artifact],
+    release: str,
+    searches: list[str],
+    out: Path,
+) -> Artifact:
     """Retrieval on the test gallery by the ONNX files that ship, beside the untouched backbone and the last release."""
     from trainworks.photostock.evaluation.evaluate import evaluate
 
-    evaluate(path(encoders), path(baseline), path(dataset), paths(shards, whole=False), release, out)
+    evaluate(path(encoders), path(baseline), path(dataset), paths(shards, whole=False), release, out, searches)
     return FlyteDirectory(str(out))
 
 
@@ -194,6 +209,15 @@ def behave(encoders: Artifact, dataset: Artifact, shards: list[Artifact], out: P
     from trainworks.photostock.evaluation.behaviour import behave
 
     behave(path(encoders), path(dataset), paths(shards, whole=False), out)
+    return FlyteDirectory(str(out))
+
+
+@stage("photostock.judging.prepare", SMALL)
+def prepare_judging(metrics: Artifact, dataset: Artifact, shards: list[Artifact], seed: int, out: Path) -> Artifact:
+    """Tasks for people: queries, what this model and the last release or the untouched backbone find, and no word of which is which."""
+    from trainworks.photostock.judging.prepare import prepare
+
+    prepare(path(metrics), path(dataset), paths(shards, whole=False), seed, out)
     return FlyteDirectory(str(out))
 
 

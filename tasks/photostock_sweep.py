@@ -45,7 +45,7 @@ def check(data: DataConfig, train: TrainConfig, source: str, space: str, sampler
     varied = spaces.parse(space, train)
     require_possible(varied, sampler.value, trials, parallel)
     trial.check(varied, data)
-    return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), TrainOn.GPU.value, "")
+    return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), TrainOn.GPU.value, "", [])
 
 
 @step()
@@ -99,7 +99,9 @@ def conclude(
     start, checkpoint = _trained(winner, dataset, shards)
     export = {"graphs": photostock.trace.task_function(start=start), "prompt": data.prompt, "image": winner.image}
     encoders, baseline = (photostock.export.task_function(checkpoint=towers, **export) for towers in (checkpoint, start))
-    metrics = photostock.evaluate.task_function(encoders=encoders, baseline=baseline, dataset=dataset, shards=shards, release="")
+    metrics = photostock.evaluate.task_function(
+        encoders=encoders, baseline=baseline, dataset=dataset, shards=shards, release="", searches=[]
+    )
 
     usual = facts.defaults(data, winner)
     file = {"source": source, **{name: value for name, value in facts.knobs(data, winner).items() if value != usual[name]}}

@@ -74,7 +74,19 @@ def first(home):
 
 def test_the_first_run_releases_a_bundle_that_serves(home, first):
     """Every stage runs; the bundle has the files of the contract; the service loads it and finds a picture by its caption."""
-    assert {"untouched", "curate", "features", "trace", "finetune", "export", "evaluate", "behave", "report", "package"} == set(first.ran)
+    assert {
+        "untouched",
+        "curate",
+        "features",
+        "trace",
+        "finetune",
+        "export",
+        "evaluate",
+        "behave",
+        "prepare_judging",
+        "report",
+        "package",
+    } == set(first.ran)
     pointer = current(home / "release")
     bundle = home / "release" / "versions" / pointer.version
     files = set(manifest.verify(bundle)["files"])
@@ -128,7 +140,9 @@ def test_a_second_run_runs_nothing(home, first):
     again = Run(home)
     assert again.code == 0, again.output
     assert again.ran == [] and "done" not in again.prepared[0]
-    assert {"untouched", "curate", "trace", "finetune", "export", "evaluate", "behave", "report", "package"} == set(again.cached)
+    assert {"untouched", "curate", "trace", "finetune", "export", "evaluate", "behave", "prepare_judging", "report", "package"} == set(
+        again.cached
+    )
     assert current(home / "release") == before
 
 
@@ -137,7 +151,10 @@ def test_a_changed_learning_rate_runs_finetune_and_what_follows(home, first):
     before = current(home / "release")
     changed = Run(home, learning_rate=0.003, gates="recall >= 1, gain >= 0.9")
     assert changed.code == 0, changed.output
-    assert changed.ran == ["finetune", "export", "evaluate", "behave", "report", "package"] and "done" not in changed.prepared[0]
+    assert (
+        changed.ran == ["finetune", "export", "evaluate", "behave", "prepare_judging", "report", "package"]
+        and "done" not in changed.prepared[0]
+    )
     assert {"untouched", "curate", "trace", "export", "features"} == set(changed.cached)
     assert current(home / "release") == before
     assert "gate gain failed" in changed.output.replace("\n", " ")

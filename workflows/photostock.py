@@ -69,7 +69,8 @@ def photostock(
     baseline = tasks.export(checkpoint=start, **export).with_overrides(node_name="export-untouched")
     last = tasks.last_release(encoders=encoders, release_to=release_to).with_overrides(node_name="last-release")
     test = {"encoders": encoders, "dataset": dataset, "shards": shards}
-    metrics = tasks.evaluate(**test, baseline=baseline, release=last).with_overrides(node_name="evaluate")
+    metrics = tasks.evaluate(**test, baseline=baseline, release=last, searches=checked.searches).with_overrides(node_name="evaluate")
+    tasks.prepare_judging(metrics=metrics, dataset=dataset, shards=shards, seed=train["seed"]).with_overrides(node_name="prepare-judging")
     behaviour = tasks.behave(**test).with_overrides(node_name="behave")
 
     run = {"dataset": dataset, "checkpoint": checkpoint, "encoders": encoders, "metrics": metrics, "behaviour": behaviour}

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.photostock import toy_encoders
-from trainworks.photostock.evaluation import evaluate, ranking, subgroups, trained_on
+from trainworks.photostock.curation import index
+from trainworks.photostock.evaluation import evaluate, found, ranking, subgroups, trained_on
 from trainworks.photostock.evaluation import metrics as retrieval
 from trainworks.release import scores
 
@@ -42,9 +43,9 @@ def metrics(measured):
 def test_a_model_against_itself_gains_nothing(metrics):
     """The paired difference is nothing in every direction and slice, with an interval that so few queries allow."""
     assert metrics["finetuned"] == metrics["baseline"]
-    for found in (*metrics["paired"].values(), *(g["paired"] for s in metrics["slices"].values() for g in s.values())):
-        low, high = found["R@10"]["interval"]
-        assert found["R@10"]["difference"] == 0 and low == -high < -0.2
+    for paired in (*metrics["paired"].values(), *(g["paired"] for s in metrics["slices"].values() for g in s.values())):
+        low, high = paired["R@10"]["interval"]
+        assert paired["R@10"]["difference"] == 0 and low == -high < -0.2
 
 
 def test_runs_are_compared_by_scores(metrics):
@@ -138,3 +139,16 @@ def test_a_release_that_cannot_be_loaded_is_told_and_stops_nobody(measured, metr
     assert found["release"].keys() == {"version", "unreadable"} and found["release"]["version"] == "gone"
     assert found["finetuned"] == metrics["finetuned"] and "over_release" not in found
     assert "release" not in metrics
+
+
+def test_what_both_models_find_is_kept_for_people(encoders, shards, dataset, tmp_path):
+    """Titles and tags with the places of the right pictures, searches of a log without; the pictures are of the test."""
+    bundle = toy_encoders.write_bundle(tmp_path / "bundle", encoders)
+    (tmp_path / "out").mkdir()
+    evaluate.evaluate(bundle, bundle, dataset, shards, "", tmp_path / "out", ["red circle", "nobody knows"])
+    rows = pq.read_table(tmp_path / "out" / found.FILE).to_pylist()
+    ids = set(index.rows(dataset, "test")["id"])
+    assert {row["kind"] for row in rows} == {"title", "single tag", "two tags", "search"}
+    assert all(row["found"] == row["other_found"] and len(set(row["found"])) == found.SHOWN for row in rows)
+    assert all(set(row["found"]) <= ids and (row["rank"] is None) == (row["kind"] == "search") for row in rows)
+    assert sorted(row["query"] for row in rows if row["kind"] == "search") == ["nobody knows", "red circle"]

@@ -74,3 +74,19 @@ def test_a_log_lies_here_or_on_s3(tmp_path, bucket):
     """As every place that a setting names."""
     s3.put(f"{bucket}/logs/q.CSV", ("query\n" + "\n".join(QUERIES)).encode())
     assert query_log.read(f"{bucket}/logs/q.CSV") == QUERIES
+
+
+def test_some_queries_are_drawn_for_people(tmp_path):
+    """From the log beside the releases: different ones, as short as asked for, the same every time; none without a log."""
+    assert query_log.drawn(str(tmp_path), most=10, longest=20) == []
+    (tmp_path / "queries.txt").write_text("".join(f"query number {k % 40} {'x' * 99}\n" for k in range(80)))
+    drawn = query_log.drawn(str(tmp_path), most=10, longest=20)
+    assert len(set(drawn)) == 10 and all(len(query) <= 20 for query in drawn)
+    assert drawn == query_log.drawn(str(tmp_path), most=10, longest=20)
+
+
+def test_a_log_beside_releases_in_a_bucket_is_found(bucket):
+    """As one in a folder."""
+    s3.put(f"{bucket}/release/queries.csv", "".join(["query\n", *(f"query {k}\n" for k in range(40))]).encode())
+    assert len(query_log.drawn(f"{bucket}/release", most=50, longest=20)) == 40
+    assert query_log.drawn(f"{bucket}/other", most=50, longest=20) == []

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from trainworks.errors import IntegrityError
 from trainworks.photostock.curation import index
-from trainworks.photostock.evaluation import metrics, mistakes, ranking, subgroups, trained_on
+from trainworks.photostock.evaluation import found, metrics, mistakes, ranking, subgroups, trained_on
 from trainworks.photostock.evaluation.queries import Queries, kinds_of_query
 from trainworks.photostock.monitoring import profile
 from trainworks.photostock.search import Encoders
@@ -44,7 +44,9 @@ OBJECTIVE = "text to image R@10"
 """The score that comparisons and sweeps turn on; queries are captions."""
 
 
-def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], release: str, out: Path) -> None:
+def evaluate(
+    encoders: Path, baseline: Path, dataset: Path, shards: list[Path], release: str, out: Path, searches: Sequence[str] = ()
+) -> None:
     """Write what the ONNX files of *encoders* and *baseline* reach on the test split: metrics, cases, answers and profile.
 
     *release* is the version to compare with, a folder or ``s3://`` URI, or ``""``; one that cannot be loaded is told as
@@ -52,12 +54,14 @@ def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], 
     numbers is that of ``metrics.summary``; ``paired`` and ``over_release`` are those of ``metrics.paired``: fine-tuned less
     untouched, and fine-tuned less release. A category is a tag that enough test pictures bear; it is new if no training
     picture of the release bore it. ``scores`` and ``objective`` are what other runs are compared by, in the hall's form.
+    What *searches* of a log find is kept too, for people to judge: nobody knows their right answers.
     """
     rows = index.rows(dataset, "test")
     pictures = [picture for _, picture in sorted(index.pictures(rows, shards))]
     queries = kinds_of_query(rows)
-    models = {name: _answers(str(folder), pictures, queries) for name, folder in (("finetuned", encoders), ("baseline", baseline))}
-    last, released_on = _last_release(release, models, pictures, queries)
+    asked = queries | ({"search": Queries(list(searches), [])} if searches else {})
+    models = {name: _answers(str(folder), pictures, asked) for name, folder in (("finetuned", encoders), ("baseline", baseline))}
+    last, released_on = _last_release(release, models, pictures, asked)
     by_kind = {kind: {name: answers.retrieve(kind) for name, answers in models.items()} for kind in queries}
     captions = {name: answers.retrieve_captions() for name, answers in models.items()}
     if released_on:
@@ -79,13 +83,18 @@ def evaluate(encoders: Path, baseline: Path, dataset: Path, shards: list[Path], 
     if last:
         measured["release"] = measured.get("release", {}) | last
     (out / "metrics.json").write_text(json.dumps(measured, indent=1) + "\n")
-    found = by_kind["caption"]["finetuned"].rank <= 10
-    cases = dict(zip(map(trained_on.hashed, rows["id"]), found.astype(int).tolist(), strict=True))
+    is_found = by_kind["caption"]["finetuned"].rank <= 10
+    cases = dict(zip(map(trained_on.hashed, rows["id"]), is_found.astype(int).tolist(), strict=True))
     (out / pairs.FILE).write_text(json.dumps({"score": OBJECTIVE, "cases": cases}) + "\n")
-    asked = {kind: of.texts for kind, of in queries.items()}
+    words = {kind: of.texts for kind, of in asked.items()}
     profile.write(
-        out, profile.profile(rows, index.rows(dataset, "train"), shards, models["finetuned"].images, models["finetuned"].texts, asked)
+        out, profile.profile(rows, index.rows(dataset, "train"), shards, models["finetuned"].images, models["finetuned"].texts, words)
     )
+    sides = (
+        found.Model(models[name].images, models[name].texts, {kind: of[name].rank for kind, of in by_kind.items()})
+        for name in ("finetuned", "release" if "release" in models else "baseline")
+    )
+    pq.write_table(found.table(words, rows["id"].tolist(), *sides), out / found.FILE, compression="zstd")
     answers = models["finetuned"].shown(rows, by_kind["caption"]["finetuned"].rank, captions["finetuned"].rank)
     pq.write_table(answers, out / "answers.parquet", compression="zstd")
 

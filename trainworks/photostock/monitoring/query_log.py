@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
@@ -12,7 +13,7 @@ import numpy as np
 from trainworks.drift import LEAST
 from trainworks.errors import DataError
 from trainworks.photostock.catalogue.repairs import repair
-from trainworks.storage import places
+from trainworks.storage import places, s3
 from trainworks.text_files import require_utf8, separator
 
 MOST = 5_000
@@ -20,6 +21,10 @@ MOST = 5_000
 
 TABLES, LINES, LIST, TEXTS = (".csv", ".tsv"), (".jsonl", ".ndjson"), ".json", ("", ".txt", ".log")
 READ = "text with a query a line, CSV or TSV with a column 'query', JSON Lines, or a JSON list; in UTF-8"
+
+
+NAMES = ("queries.csv", "queries.jsonl", "queries.txt")
+"""What a log is called that lies in a folder of releases: what people searched by what was released there."""
 
 
 def read(place: str | Path) -> list[str]:
@@ -97,3 +102,18 @@ def sample(queries: list[str]) -> list[str]:
     """At most MOST of them; a frequent query stays frequent."""
     chosen = np.random.default_rng(0).permutation(len(queries))[:MOST]
     return [queries[k] for k in sorted(chosen.tolist())]
+
+
+def drawn(release: str, most: int, longest: int) -> list[str]:
+    """At most *most* different queries, none of more than *longest* letters, of the log that lies beside the versions at *release*.
+
+    It is called one of NAMES. Which queries they are, and their order, only their words decide; none without a log.
+
+    Raises:
+        DataError, StorageError: as `read`.
+    """
+    for place in (f"{release}/{name}" for name in NAMES):
+        if s3.stat(place) if s3.is_uri(place) else Path(place).is_file():
+            asked = {query[:longest] for query in read(place)}
+            return sorted(asked, key=lambda query: zlib.crc32(query.encode()))[:most]
+    return []

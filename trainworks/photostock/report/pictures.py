@@ -40,9 +40,14 @@ class Picture:
     uri: str
     text: str = ""
 
+    @property
+    def content(self) -> bytes:
+        """The WebP file that *uri* holds."""
+        return base64.b64decode(self.uri.partition(",")[2])
 
-def thumbnails(dataset: Path, shards: Sequence[Path], ids: Collection[str]) -> dict[str, Picture]:
-    """The pictures called *ids*, drawn small from the pixels that the shards store.
+
+def thumbnails(dataset: Path, shards: Sequence[Path], ids: Collection[str], longest: int = THUMBNAIL) -> dict[str, Picture]:
+    """The pictures called *ids*, drawn at most *longest* pixels long from the pixels that the shards store.
 
     Raises:
         DataError: the dataset has no such picture, or its shard is not among *shards*.
@@ -57,7 +62,7 @@ def thumbnails(dataset: Path, shards: Sequence[Path], ids: Collection[str]) -> d
             raise DataError(f"picture {here[0]['id']!r} is in shard {digest[:12]}…, which is not among the {len(shards)} shards given")
         for place, stored in stored_pictures(folders[digest], [row["row"] for row in here]):
             with Image.open(io.BytesIO(stored)) as image:
-                pictures[here[place]["id"]] = small(here[place], image, THUMBNAIL)
+                pictures[here[place]["id"]] = small(here[place], image, longest)
     return pictures
 
 
