@@ -13,7 +13,7 @@ from trainworks.release.releases import release
 
 def test_a_pipelines_commands_stand_below_its_name(capsys):
     """The list of all shows the pipeline with a word on it; its own list shows what it can do."""
-    for arguments, words in (([], ("compare", "release", "photostock")), (["photostock"], ("drift",))):
+    for arguments, words in (([], ("compare", "release", "photostock")), (["photostock"], ("drift", "try", "judge"))):
         with pytest.raises(SystemExit) as end:
             main([*arguments, "--help"])
         printed = capsys.readouterr().out
@@ -55,7 +55,21 @@ def test_an_unforeseen_error_has_a_status_of_its_own(monkeypatch, capsys, room, 
     assert "Traceback" in said and "please report it" in said
 
 
-ABSENT = ("jinja2", "markupsafe", "matplotlib", "tqdm", "pandas", "torch", "scipy", "sklearn", "boto3", "mlflow", "yaml", "flytekit")
+ABSENT = (
+    "flask",
+    "jinja2",
+    "markupsafe",
+    "matplotlib",
+    "tqdm",
+    "pandas",
+    "torch",
+    "scipy",
+    "sklearn",
+    "boto3",
+    "mlflow",
+    "yaml",
+    "flytekit",
+)
 SERVING = f"""
 import sys
 for name in {ABSENT}: sys.modules[name] = None
@@ -72,6 +86,7 @@ sys.exit(main(sys.argv[1:]))
         ("release check TO", 0, "its manifest names"),
         ("compare TO --html page.html", 1, "this needs jinja2, which is not installed; trainworks brings it: install it with its extra"),
         ("photostock drift TO sample", 2, "its extra 'train' from where it came: pip install '.[train]' in a checkout"),
+        ("photostock judge TO", 1, "this needs flask, which is not installed; trainworks brings it: install it with its extra 'judge'"),
         ("release list s3://bucket/a", 1, "an S3 store needs boto3; install it with its extra 'cloud'"),
     ],
 )

@@ -3,6 +3,7 @@
 MODULES = {
     "boto3": "cloud",
     "botocore": "cloud",
+    "flask": "judge",
     "flytekit": "flyte",
     "mlflow": "cloud",
     "numpy": "serve",

@@ -70,8 +70,8 @@ def photostock(
     last = tasks.last_release(encoders=encoders, release_to=release_to).with_overrides(node_name="last-release")
     test = {"encoders": encoders, "dataset": dataset, "shards": shards}
     metrics = tasks.evaluate(**test, baseline=baseline, release=last, searches=checked.searches).with_overrides(node_name="evaluate")
-    tasks.prepare_judging(metrics=metrics, dataset=dataset, shards=shards, seed=train["seed"]).with_overrides(node_name="prepare-judging")
     behaviour = tasks.behave(**test).with_overrides(node_name="behave")
+    tasks.prepare_judging(metrics=metrics, dataset=dataset, shards=shards, seed=train["seed"]).with_overrides(node_name="prepare-judging")
 
     run = {"dataset": dataset, "checkpoint": checkpoint, "encoders": encoders, "metrics": metrics, "behaviour": behaviour}
     report = tasks.report(**run, shards=shards, source=source, named=checked.named, **data, **train, **gate).with_overrides(

@@ -25,7 +25,10 @@ ROOT = Path(__file__).parents[2]
 KNOBS: dict[str, Any] = {"image": "squash(32)", "batch_size": 16, "gallery": 10, "stored_size": 64}
 """The smallest pipeline."""
 
-CACHED = {"untouched", "curate", "finetune-on-cpu", "trace", "export", "export-untouched", "evaluate", "behave", "report", "package"}
+CACHED = {
+    *("untouched", "curate", "finetune-on-cpu", "trace", "export", "export-untouched"),
+    *("evaluate", "behave", "prepare-judging", "report", "package"),
+}
 """Nodes whose outputs Flyte remembers, but for those of map tasks."""
 
 
