@@ -10,6 +10,7 @@ from trainworks.release import releases
 from trainworks.storage import s3
 from trainworks.supermegaretail.delivery import forecasts
 from trainworks.supermegaretail.forecaster import Forecaster
+from trainworks.supermegaretail.panel.panel import Panel
 
 
 @pytest.fixture
@@ -34,6 +35,18 @@ def test_the_newest_origin_is_forecast_once(delivered, newer, tmp_path, where, r
         assert sorted(Path(place).parent.iterdir()) == [Path(place)]
     assert forecasts.write(str(delivered["forecaster"]), newer, to) == place
     assert (s3.read(place) if where == "bucket" else Path(place).read_bytes()) == before
+
+
+def test_shards_of_series_are_forecast_as_the_whole_is(delivered, newer, tmp_path, monkeypatch):
+    """The same rows, bit by bit, in the same order, without the other shards in memory."""
+    whole = pq.read_table(forecasts.write(str(delivered["forecaster"]), newer, str(tmp_path / "whole")))
+    monkeypatch.setattr(forecasts, "SHARD", 5)
+    loaded = []
+    load = Panel.load
+    monkeypatch.setattr(Panel, "load", lambda *at: loaded.append(load(*at)) or loaded[-1])
+    sharded = pq.read_table(forecasts.write(str(delivered["forecaster"]), newer, str(tmp_path / "sharded")))
+    assert sharded.equals(whole, check_metadata=True)
+    assert max(len(panel.series) for panel in loaded) == 5
 
 
 def test_what_fails_leaves_nothing(delivered, newer, tmp_path, monkeypatch):

@@ -1,10 +1,14 @@
 """Forecasts as others find them: ``origin=2026-11-23/forecasts.parquet``, written once, whole or not at all."""
 
+import contextlib
 import io
+import itertools
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +20,9 @@ from trainworks.supermegaretail.forecaster import Forecaster
 from trainworks.supermegaretail.panel.panel import Panel
 
 NAME = "forecasts.parquet"
+
+SHARD = 2**17
+"""Series that are forecast at once, in about 4 GB; a multiple of the rows that the graph sees at once, so that shards change none."""
 
 
 def check_target(to: str) -> None:
@@ -35,23 +42,31 @@ def check_target(to: str) -> None:
 def write(release: str, panel: Path, to: str) -> str:
     """Forecast every series of *panel* from its newest period with the *release*, and give the place of the file.
 
-    The file's metadata has ``release``, the version, and ``origin``. What is there for that origin stays as it is: whoever read it
-    must find it again.
+    Series are read and forecast in shards of SHARD, as they would be at once. The file's metadata has ``release``, the version, and
+    ``origin``. What is there for that origin stays as it is: whoever read it must find it again.
 
     Raises:
         DataError: the panel is of another grain than the release, or lacks what it reads.
         IntegrityError: the release is damaged.
     """
     bundle = stored.locate(release)
-    whole = Panel.load(panel)
-    origin = whole.known - 1
-    place = f"{to.rstrip('/')}/origin={whole.starts[origin]}/{NAME}"
+    firsts = shards(panel)
+    newest = Panel.load(panel, 0, 1)
+    origin = newest.known - 1
+    place = f"{to.rstrip('/')}/origin={newest.starts[origin]}/{NAME}"
     if _is_there(place):
         return place
-    table = Forecaster.load(bundle.uri).of(whole, origin)
-    facts = {"release": bundle.version, "origin": str(whole.starts[origin]), "pipeline": PIPELINE}
-    _put(place, table.replace_schema_metadata(facts))
+    forecaster = Forecaster.load(bundle.uri)
+    pools = forecaster.pools((Panel.load(panel, first, SHARD) for first in firsts), origin) if len(firsts) > 1 else None
+    facts = {"release": bundle.version, "origin": str(newest.starts[origin]), "pipeline": PIPELINE}
+    tables = (forecaster.of(Panel.load(panel, first, SHARD), origin, pools) for first in firsts)
+    _put(place, (table.replace_schema_metadata(facts) for table in tables))
     return place
+
+
+def shards(panel: Path) -> list[int]:
+    """The first series of each shard of *panel*."""
+    return list(range(0, Panel.count(panel), SHARD)) or [0]
 
 
 def written(to: str) -> dict[str, str]:
@@ -73,23 +88,26 @@ def _is_there(place: str) -> bool:
     return s3.stat(place) is not None if s3.is_uri(place) else Path(place).exists()
 
 
-def _put(place: str, table: pa.Table) -> None:
-    """Write *table* to *place* unless somebody else was first."""
-    content = io.BytesIO()
-    pq.write_table(table, content, compression="zstd")
+def _put(place: str, tables: Iterator[pa.Table]) -> None:
+    """Write *tables* to *place*, one below another, unless somebody else was first."""
+    first = next(tables)  # what fails here leaves not even a folder
     if s3.is_uri(place):
+        content = io.BytesIO()
+        _write(content, first, tables)
         s3.swap(place, content.getvalue(), None)
         return
     path = Path(place)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as draft:
-        draft.write(content.getvalue())
-        draft.flush()
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-") as draft:
+        _write(draft, first, tables)
         os.fsync(draft.fileno())
-    try:
         Path(draft.name).chmod(0o644)
-        os.link(draft.name, path)  # fails where a rename would replace
-    except FileExistsError:
-        pass
-    finally:
-        Path(draft.name).unlink()
+        with contextlib.suppress(FileExistsError):
+            os.link(draft.name, path)  # fails where a rename would replace
+
+
+def _write(to: IO[bytes], first: pa.Table, others: Iterator[pa.Table]) -> None:
+    with pq.ParquetWriter(to, first.schema, compression="zstd") as file:
+        for table in itertools.chain([first], others):
+            file.write_table(table)
+    to.flush()

@@ -5,16 +5,18 @@ kind of model takes them: where a series has no history, its columns are those o
 which is also what a product that was never sold is forecast from.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from trainworks.grammar import Call
 from trainworks.supermegaretail.features import history
 from trainworks.supermegaretail.features.known import Known
 from trainworks.supermegaretail.features.languages import covariates
 from trainworks.supermegaretail.features.past import Past
+from trainworks.supermegaretail.features.pools import Gathered, Pools
 from trainworks.supermegaretail.features.recipe import LIFT, SERIES, Recipe, codes, series_names
 from trainworks.supermegaretail.panel.grain import start_after
 from trainworks.supermegaretail.panel.panel import Panel
@@ -60,8 +62,12 @@ class Design:
         return self.values[:, self.columns.index(name)]
 
 
-def design(panel: Panel, origins: Sequence[int], steps: Sequence[int], recipe: Recipe, *, learnable: bool = False) -> Design:
+def design(
+    panel: Panel, origins: Sequence[int], steps: Sequence[int], recipe: Recipe, *, learnable: bool = False, pools: Pools | None = None
+) -> Design:
     """The rows of every series of *panel* at all *origins* and *steps*; only those with a target if *learnable*.
+
+    A *panel* that is a shard of another needs that one's `pools` at the *origins*.
 
     Raises:
         DataError: a covariate whose plan is to be refused where it ends has no value for a target.
@@ -70,7 +76,7 @@ def design(panel: Panel, origins: Sequence[int], steps: Sequence[int], recipe: R
     shape = (len(panel.sells), len(at), len(ahead))
     known = Known(panel, recipe.fill, forecast=not learnable)
     by_column = {"step": ahead[None, None, :]}
-    by_column |= _history(panel, at, ahead, recipe, known)
+    by_column |= _history(panel, at, ahead, recipe, known, pools.shard(panel.series) if pools else Pools(panel.series))
     by_column |= _calendar(panel, at, ahead)
     by_column |= _covariates(at, ahead, recipe, known)
     by_column |= _statics(panel, recipe)
@@ -110,13 +116,22 @@ def _blocks(shape: tuple[int, int, int]) -> Iterator[slice]:
         yield slice(start, start + at_once)
 
 
-def _history(panel: Panel, origins: np.ndarray, steps: np.ndarray, recipe: Recipe, known: Known) -> dict[str, np.ndarray]:
+def pools(shards: Iterable[Panel], origins: Sequence[int], recipe: Recipe) -> Pools:
+    """The pools of all *shards* of a panel, in their order, for a `design` of each of them at the same *origins*."""
+    gathered, series = Gathered(), []
+    for shard in shards:
+        _history(shard, np.asarray(origins, np.intp), np.ones(1, np.intp), recipe, Known(shard, recipe.fill), gathered)
+        series.append(shard.series)
+    return gathered.pools(pa.concat_tables(series))
+
+
+def _history(panel: Panel, origins: np.ndarray, steps: np.ndarray, recipe: Recipe, known: Known, pools: Pools) -> dict[str, np.ndarray]:
     """Columns of what was sold, (S, O, 1) or (S, O, H)."""
-    sold = Past(panel, panel.demand, origins)
+    sold = Past(pools, panel.demand, origins)
     base = sold
     if recipe.lift:
         lift = _sum_of_effects(panel, recipe, {name: known.in_history(name) for name in recipe.lift})
-        base = Past(panel, panel.demand * np.exp(-np.clip(lift, -MOST_LIFT, MOST_LIFT)), origins)
+        base = Past(pools, panel.demand * np.exp(-np.clip(lift, -MOST_LIFT, MOST_LIFT)), origins, of="base ")
     columns = {"scale": sold.scale()[:, :, None]}
     for call in recipe.calls():
         past = base if call.name.startswith("base_") else sold
@@ -128,7 +143,7 @@ def _history(panel: Panel, origins: np.ndarray, steps: np.ndarray, recipe: Recip
         elif call.name not in ("calendar", "past"):
             plain = Call(call.name.removeprefix("base_"), call.args, call.position)
             for name, column in zip(history.names(call), history.columns(plain, past.demand, origins), strict=True):
-                columns[name] = past.filled(column, plain.name)[:, :, None]
+                columns[name] = past.filled(name, column, plain.name)[:, :, None]
     return columns
 
 

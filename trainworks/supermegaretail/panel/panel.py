@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
 FACTS, SERIES, CELLS = "panel.json", "series.parquet", "cells.parquet"
@@ -99,11 +100,19 @@ class Panel:
         facts = {"keys": self.keys, "period": self.period, "known": self.known, "starts": [str(start) for start in self.starts]}
         (folder / FACTS).write_text(json.dumps(facts))
 
+    @staticmethod
+    def count(folder: Path) -> int:
+        """The number of series of the panel that was saved in *folder*."""
+        return parquet.read_metadata(folder / SERIES).num_rows
+
     @classmethod
-    def load(cls, folder: Path) -> "Panel":
-        """The panel that was saved in *folder*."""
+    def load(cls, folder: Path, first: int = 0, count: int | None = None) -> "Panel":
+        """The panel that was saved in *folder*, or at most *count* of its series from the *first* on, without reading the others."""
         facts = json.loads((folder / FACTS).read_text())
-        series, cells = parquet.read_table(folder / SERIES), parquet.read_table(folder / CELLS)
+        whole = parquet.read_table(folder / SERIES)
+        series = whole.slice(first, count)
+        some = (pc.field("series") >= first) & (pc.field("series") < first + len(series))
+        cells = parquet.read_table(folder / CELLS, filters=some if len(series) < len(whole) else None)
         shape = (len(series), len(facts["starts"]))
         known = facts["known"]
 
