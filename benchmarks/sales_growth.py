@@ -5,7 +5,7 @@ python -m benchmarks.sales_growth panel forecast --times 1 4          # some of 
 python -m benchmarks.sales_growth panel panel_on_spark --times 100 --keep "series(10000)" --by_month
                                                                       # 10^8 lines, of which the most sold series are kept
 
-The retailer grows by stores: 10,000 series and 1.04 million lines of a till each time, 52 weeks, 500 products with 1,500 rows of promotions.
+The retailer grows by stores: 10,000 series and 1.04 million lines of a till each time, 52 weeks, 500 products.
 With --by_month each month's lines are delivered, acquired and cleaned alone, for `acquire` holds all that it is given in memory.
 What it draws lies in --folder, where it is found again: 13 MB a million lines, and as much while they are cleaned.
 """

@@ -90,6 +90,20 @@ def test_a_killed_run_leaves_no_output(artifacts):
     assert (store.remember("toy", "k", writes("whole")) / "a.txt").read_text() == "whole"
 
 
+def test_drafts_of_runs_killed_long_ago_go_and_those_of_others_stay(artifacts):
+    """With all that they hold; the week that must have passed is longer than any stage may take."""
+    stage = artifacts / "stages" / "toy"
+    old, note, new = (stage / f".draft-{name}" for name in ("old", "note", "new"))
+    for draft in (old, new):
+        draft.mkdir(parents=True)
+        (draft / "a.txt").write_text("half")
+    note.touch()
+    for draft in (old, note):
+        os.utime(draft, (0, 0))
+    final = store.remember("toy", "k", writes("whole"))
+    assert sorted(stage.iterdir()) == sorted([new, final])
+
+
 def test_two_processes_at_once_share_one_whole_output(artifacts):
     """Both make it, one publishes first, both end with the same folder."""
     code = (

@@ -4,6 +4,7 @@ If the artifact root is on S3, what lies there decides, and every machine keeps 
 ``<root>/stages/<stage>/<key>/`` with ``manifest.json`` written last, and the same below ``artifacts`` here.
 """
 
+import functools
 import json
 import logging
 import shutil
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 EVERY = 3.0
 """Seconds between two lines about a stage with many outputs."""
+
+DRAFT, ABANDONED = ".draft-", 7 * 86_400.0
+"""How the name of what is being made begins, and the seconds after which nobody makes it any more: longer than any stage may take."""
 
 
 def root() -> Path:
@@ -200,11 +204,21 @@ _AGAIN = "run the workflow again, which makes it anew; on a Flyte cluster, whose
 def _draft(stage: str) -> Iterator[Path]:
     parent = root() / "stages" / stage
     parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
+    _remove_abandoned(parent)
+    draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=parent))
     try:
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+@functools.cache
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the drafts that killed runs left in *parent*, once for each process."""
+    for draft in parent.glob(f"{DRAFT}*"):
+        with suppress(FileNotFoundError):  # another process removes it too
+            if time.time() - draft.stat().st_mtime > ABANDONED:
+                shutil.rmtree(draft) if draft.is_dir() else draft.unlink()
 
 
 def _have(final: Path) -> bool:
@@ -304,7 +318,7 @@ def _require_own(folder: Path) -> None:
 def note(folder: Path, **facts: object) -> None:
     """Add *facts* of this run to *folder*: kept beside the content, no part of its digest."""
     content = json.dumps({**notes(folder), **facts}, indent=1, sort_keys=True) + "\n"
-    with tempfile.NamedTemporaryFile("w", dir=folder.parent, prefix=".draft-", delete=False) as draft:
+    with tempfile.NamedTemporaryFile("w", dir=folder.parent, prefix=DRAFT, delete=False) as draft:
         draft.write(content)
     Path(draft.name).chmod(0o644)
     Path(draft.name).replace(folder / manifest.RUN)  # another run may read it meanwhile
