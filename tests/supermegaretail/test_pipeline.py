@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -16,7 +17,11 @@ import yaml
 from trainworks.__main__ import main
 from trainworks.release import stored
 from trainworks.supermegaretail.delivery.knobs import GateConfig
+from trainworks.supermegaretail.forecaster import Forecaster
+from trainworks.supermegaretail.monitoring.watch import recall
 from trainworks.supermegaretail.panel.knobs import PanelConfig
+from trainworks.supermegaretail.panel.panel import Panel
+from trainworks.supermegaretail.quantiles import COLUMNS
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--models", "exponential_smoothing + promotion_regression", "--origins", "2", "--keep", "series(40)")
@@ -126,6 +131,28 @@ def test_a_release_forecasts_the_newest_origin_once(home, first):
     table = pq.read_table(place)
     assert re.fullmatch(r"origin=\d{4}-\d\d-\d\d", place.parent.name) and len(table) == 40 * 4
     assert table.schema.metadata[b"release"].decode() == stored.locate(str(home.release)).version
+
+
+@pytest.mark.slow
+def test_a_retraining_whose_gates_fail_is_told_once_and_leaves_the_release(home, first):
+    """Forecasts three times too high ask for it; what four weeks teach surely loses to the release. The next watch rests."""
+    before = stored.locate(str(home.release))
+    (folder,) = (home.folder / "artifacts/stages/panel").iterdir()
+    panel, to = Panel.load(folder), home.folder / "watched"
+    for origin in range(panel.known - 4, panel.known - 1):
+        table = Forecaster.load(before.uri).of(panel, origin)
+        for name in ("mean", *COLUMNS):
+            table = table.set_column(table.column_names.index(name), name, pc.multiply(table[name], 3.0))
+        out = to / f"origin={panel.starts[origin]}" / "forecasts.parquet"
+        out.parent.mkdir(parents=True)
+        pq.write_table(table.replace_schema_metadata({"release": before.version}), out)
+    options = ("--release", str(home.release), "--source", "sample", "--forecasts", str(to), "--history", "4")
+    done = home.run("watch", *options)
+    assert done.returncode and f"retrained, but kept {before.version}" in done.stdout + done.stderr
+    assert stored.locate(str(home.release)).version == before.version
+    again = home.run("watch", *options)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert not made(again.stdout + again.stderr) and recall(str(to))["verdict"] == "warn"
 
 
 @pytest.mark.slow
