@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
 from trainworks.supermegaretail.cleaning.knobs import CleanConfig
 from trainworks.supermegaretail.cleaning.rules import BESIDE, MOVED, Rules, of_attributes, of_own, sales
+from trainworks.supermegaretail.database import database
 from trainworks.supermegaretail.tables.level import quoted
 from trainworks.supermegaretail.tables.slices import FACTS
 from trainworks.supermegaretail.tables.typed import CORRECTED, FILE, LISTED, REJECTED
 
 LEDGER = "ledger.json"
 LINE = "_line"
+ROWS = 2**20
+"""Lines that are written at once."""
 
 
 def clean(slice_folder: Path, config: CleanConfig, out: Path) -> dict[str, dict[str, Any]]:
@@ -28,48 +30,56 @@ def clean(slice_folder: Path, config: CleanConfig, out: Path) -> dict[str, dict[
     facts = json.loads((slice_folder / FACTS).read_bytes())
     ledger = {}
     for file in sorted(slice_folder.glob("*.parquet")):
-        with duckdb.connect() as run:
-            run.execute("SET TimeZone = 'UTC'")
-            lines, counts = _clean(run, file.stem, parquet.read_table(file), facts.get(file.stem, {}), config)
-        if len(lines):
-            parquet.write_table(lines, out / file.name, compression="zstd")
-        ledger[file.stem] = counts
+        with database() as run:
+            ledger[file.stem] = _clean(run, file, facts.get(file.stem, {}), config)
+            _write(run, out / file.name)
     (out / LEDGER).write_text(json.dumps(ledger, indent=1, sort_keys=True))
     return ledger
 
 
-def _clean(
-    run: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, facts: Mapping[str, Any], config: CleanConfig
-) -> tuple[pa.Table, dict[str, Any]]:
-    moved = _local(run, rows, config.timezone or "UTC")
-    own = [name for name in rows.column_names if name not in (FILE, REJECTED, CORRECTED)]
+def _clean(run: duckdb.DuckDBPyConnection, file: Path, facts: Mapping[str, Any], config: CleanConfig) -> dict[str, Any]:
+    """Make the table ``kept`` of the lines of *file* that count; its ledger."""
+    table, columns = file.stem, parquet.read_schema(file)
+    moved = _local(run, file, columns, config.timezone or "UTC")
+    own = [name for name in columns.names if name not in (FILE, REJECTED, CORRECTED)]
     if table == "sales":
         rules = sales(facts["rows"], facts["key"], moved, LISTED in own)
     elif table in ("products", "stores"):
         key = table[:-1]
-        rules = of_attributes(key, [name for name in own if name == key or rows[name].null_count < len(rows)])
+        filled = run.sql(f"SELECT {', '.join(f'count({quoted(name)})' for name in own)} FROM here").fetchall()[0]
+        rules = of_attributes(key, [name for name, count in zip(own, filled, strict=True) if count or name == key])
     else:
-        rules = BESIDE.get(table) or of_own({name: pa.types.is_floating(rows.schema.field(name).type) for name in own})
+        rules = BESIDE.get(table) or of_own({name: pa.types.is_floating(columns.field(name).type) for name in own})
     run.execute(f"CREATE TABLE judged AS SELECT * REPLACE ({_first(REJECTED, rules.rejected)} AS {REJECTED}) FROM here")
     _reject_repeats(run, rules)
     run.execute(f"CREATE VIEW good AS SELECT * FROM judged WHERE {REJECTED} = '' AND {LINE} NOT IN (SELECT {LINE} FROM again)")
-    columns = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in rules.columns.items())
-    run.execute(f"CREATE TABLE kept AS SELECT {LINE}, {_first(CORRECTED, rules.corrected)} AS {CORRECTED}, {columns} FROM good")
+    handed_on = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in rules.columns.items())
+    run.execute(f"CREATE TABLE kept AS SELECT {LINE}, {_first(CORRECTED, rules.corrected)} AS {CORRECTED}, {handed_on} FROM good")
     if table == "sales" and config.returns == "net":
         _net(run)
-    lines = run.sql(f"SELECT * EXCLUDE ({LINE}, {CORRECTED}) FROM kept ORDER BY {LINE}").to_arrow_table()
-    return lines, _counts(run, len(rows), {MOVED: 0} if moved and table == "sales" else {})
+    return _counts(run, parquet.read_metadata(file).num_rows, {MOVED: 0} if moved and table == "sales" else {})
 
 
-def _local(run: duckdb.DuckDBPyConnection, rows: pa.Table, timezone: str) -> bool:
-    """Make the view ``here`` of *rows*: numbered, days as dates of the zone, and whether that ``moved`` them; whether it could."""
-    run.register("rows_read", rows.append_column(LINE, pa.array(np.arange(len(rows)))))
-    times = [field.name for field in rows.schema if pa.types.is_timestamp(field.type)]
+def _write(run: duckdb.DuckDBPyConnection, to: Path) -> None:
+    """The lines of ``kept``, in their order, if there are any; a part at a time."""
+    if not run.sql("SELECT count(*) FROM kept").fetchall()[0][0]:
+        return
+    lines = run.sql(f"SELECT * EXCLUDE ({LINE}, {CORRECTED}) FROM kept ORDER BY {LINE}").to_arrow_reader(ROWS)
+    with lines, parquet.ParquetWriter(to, lines.schema, compression="zstd") as file:
+        for batch in lines:
+            file.write_batch(batch)
+
+
+def _local(run: duckdb.DuckDBPyConnection, file: Path, columns: pa.Schema, timezone: str) -> bool:
+    """Make the view ``here`` of the rows of *file*: numbered, days as dates of the zone, whether that ``moved`` them; gives if it could."""
+    rows = run.read_parquet(str(file), file_row_number=True, hive_partitioning=False)
+    rows.project(f"* RENAME (file_row_number AS {LINE})").create_view("rows_read")
+    times = [field.name for field in columns if pa.types.is_timestamp(field.type)]
     days = {name: f"CAST(timezone('{timezone}', timezone('UTC', {quoted(name)})) AS DATE)" for name in times}
     replaced = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in days.items())
-    columns = f"* REPLACE ({replaced})" if replaced else "*"
+    selected = f"* REPLACE ({replaced})" if replaced else "*"
     instant, moved = ('"date"', f'{days["date"]} <> CAST("date" AS DATE)') if "date" in days else ("CAST(NULL AS TIMESTAMP)", "false")
-    run.execute(f"CREATE VIEW here AS SELECT {columns}, coalesce({moved}, false) AS _moved, {instant} AS _instant FROM rows_read")
+    run.execute(f"CREATE VIEW here AS SELECT {selected}, coalesce({moved}, false) AS _moved, {instant} AS _instant FROM rows_read")
     return "date" in days
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -70,16 +71,16 @@ class Engine(ABC):
 
 
 class DuckDB(Engine):
-    """DuckDB in this process, in memory."""
+    """DuckDB in this process."""
 
     quote = '"'
     days = "CAST(CAST({} AS DATE) - DATE '1970-01-01' AS BIGINT)"
 
     def __init__(self) -> None:
-        import duckdb
+        from trainworks.supermegaretail.database import database
 
-        self._connection = duckdb.connect()
-        self._connection.execute("SET TimeZone = 'UTC'")
+        self._opened = ExitStack()
+        self._connection = self._opened.enter_context(database())
 
     def _view(self, name: str, files: list[str], columns: list[str]) -> None:
         relation = self._connection.read_parquet(files, union_by_name=True)
@@ -95,7 +96,7 @@ class DuckDB(Engine):
         return self._connection.sql(sql).to_arrow_table()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._connection.close()
+        self._opened.close()
 
 
 class Spark(Engine):
