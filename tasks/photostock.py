@@ -19,6 +19,9 @@ from trainworks.storage import store
 DAYS = timedelta(days=3)
 """Longer than any fine-tuning takes."""
 
+PATIENCE = timedelta(days=14)
+"""How long a run waits until people have judged; then it fails, and its bundle stays a candidate."""
+
 SEARCHES, LONGEST = 200, 200
 """Most queries of a log that are tried, and their most letters: they pass from task to task, and people judge a dozen of them."""
 
@@ -36,7 +39,7 @@ class Checked(NamedTuple):
 
     ``weights_digest`` is that of the pretrained weights where they are a file, ``needs_embeddings`` says whether curation does,
     ``train_on`` is the input as text, for a cluster compares no Enum, ``named`` is the name of the run, and ``searches`` are some of what
-    people searched, if there is a log of it.
+    people searched, if there is a log of it. ``people`` is ``asked`` where the run waits until they have judged.
     """
 
     weights_digest: str
@@ -44,6 +47,7 @@ class Checked(NamedTuple):
     train_on: str
     named: str
     searches: list[str]
+    people: str
 
 
 @step()
@@ -51,9 +55,11 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
     """Refuse bad knobs, sources, targets and deployments before anything expensive."""
     from trainworks.photostock.catalogue import catalogue
     from trainworks.photostock.curation import subsample
+    from trainworks.photostock.evaluation.measures import MEASURES
+    from trainworks.photostock.judging import people
     from trainworks.photostock.model import weights
     from trainworks.photostock.monitoring import query_log
-    from trainworks.release import releases
+    from trainworks.release import measures, releases
     from trainworks.training import sagemaker
 
     if train_on is TrainOn.GPU and on_cluster() and train.devices > gpus():
@@ -62,11 +68,20 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
         )
     store.check()
     catalogue.check(source)
-    releases.check_target(folder(release_to, "photostock"))
+    to = releases.check_target(folder(release_to, "photostock"))
     if train_on is TrainOn.SAGEMAKER:
         sagemaker.Deployment.from_environment()
-    searches = query_log.drawn(folder(release_to, "photostock"), SEARCHES, LONGEST)
-    return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), train_on.value, run_name(), searches)
+    wanted = any(asked.name == "preference" and not asked.waived for asked in measures.parse(gate.gates, MEASURES))
+    current = releases.current(to)
+    waits = wanted and on_cluster() and not people.newer(people.beside(to), current.version if current else "")
+    return Checked(
+        weights.digest(train.weights),
+        subsample.needs_embeddings(data.subsample),
+        train_on.value,
+        run_name(),
+        query_log.drawn(to, SEARCHES, LONGEST),
+        "asked" if waits else "not asked",
+    )
 
 
 @stage("photostock.model.untouched", MEDIUM)
@@ -177,13 +192,32 @@ def export(checkpoint: Artifact, graphs: Artifact, prompt: str, image: str, out:
     return FlyteDirectory(str(out))
 
 
+class Before(NamedTuple):
+    """What lies where releases are: the *version* to compare with, named by its content, and the *judgements* of people."""
+
+    version: str
+    judgements: Artifact
+
+
 @step()
-def last_release(encoders: Artifact, release_to: str) -> str:
-    """The released version to compare with, named by its content. Never cached: somebody may have released since."""
+def last_release(encoders: Artifact, release_to: str) -> Before:
+    """What the new model is seen beside. Never cached: somebody may have released, or judged, since."""
     from trainworks.photostock.facts import MODEL
+    from trainworks.photostock.judging import people
     from trainworks.release.predecessor import predecessor
 
-    return predecessor(folder(release_to, "photostock"), path(encoders), MODEL)
+    to = folder(release_to, "photostock")
+    judged = people.kept(people.beside(to))
+    return Before(predecessor(to, path(encoders), MODEL), FlyteDirectory(store.address(judged)))
+
+
+@step()
+def answered(judgements: str) -> Artifact:
+    """The judgements at the place that somebody gave a waiting run."""
+    from trainworks.photostock.judging import people
+    from trainworks.photostock.judging.judgements import read
+
+    return FlyteDirectory(store.address(people.kept(read(judgements))))
 
 
 @stage("photostock.evaluation.evaluate", LARGE)
@@ -228,6 +262,8 @@ def report(
     encoders: Artifact,
     metrics: Artifact,
     behaviour: Artifact,
+    judging: Artifact,
+    judgements: Artifact,
     shards: list[Artifact],
     source: str,
     named: str,
@@ -237,11 +273,15 @@ def report(
     out: Path,
 ) -> Artifact:
     """The page a person reads before shipping, and the verdict of the gates."""
+    from trainworks.photostock.judging import people
+    from trainworks.photostock.judging.judgements import read
     from trainworks.photostock.report.page import report
     from trainworks.photostock.run import Run
 
+    tasks = path(judging)
+    said = people.people(tasks, read(path(judgements) / people.FILE), store.address(tasks))
     run = Run(path(dataset), path(checkpoint), path(encoders), path(metrics), path(behaviour))
-    report(run, paths(shards, whole=False), source, data, train, gate, out, named)
+    report(run, paths(shards, whole=False), source, data, train, gate, out, named, said)
     return FlyteDirectory(str(out))
 
 

@@ -45,7 +45,7 @@ def check(data: DataConfig, train: TrainConfig, source: str, space: str, sampler
     varied = spaces.parse(space, train)
     require_possible(varied, sampler.value, trials, parallel)
     trial.check(varied, data)
-    return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), TrainOn.GPU.value, "", [])
+    return Checked(weights.digest(train.weights), subsample.needs_embeddings(data.subsample), TrainOn.GPU.value, "", [], "not asked")
 
 
 @step()

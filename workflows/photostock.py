@@ -6,7 +6,7 @@ pyflyte run workflows/photostock.py photostock --inputs-file experiments/photost
 
 from functools import partial
 
-from flytekit import conditional, map_task, workflow
+from flytekit import conditional, map_task, wait_for_input, workflow
 
 from tasks import photostock as tasks
 from tasks.knobs import as_dict, flat
@@ -14,6 +14,36 @@ from tasks.photostock import TrainOn
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.training.knobs import TrainConfig
+
+
+@workflow
+@flat(as_dict, data=DataConfig, train=TrainConfig, gate=GateConfig)
+def judged(
+    data: dict,
+    train: dict,
+    gate: dict,
+    dataset: tasks.Artifact,
+    checkpoint: tasks.Artifact,
+    encoders: tasks.Artifact,
+    metrics: tasks.Artifact,
+    behaviour: tasks.Artifact,
+    judging: tasks.Artifact,
+    shards: list[tasks.Artifact],
+    bundle: tasks.Artifact,
+    source: str,
+    named: str,
+    release_to: str,
+) -> tasks.Delivered:
+    """Leave a candidate, wait until somebody says where the judgements of people lie, and release if every gate holds then."""
+    run = {"dataset": dataset, "checkpoint": checkpoint, "encoders": encoders, "metrics": metrics, "behaviour": behaviour}
+    told = {"judging": judging, "shards": shards, "source": source, "named": named, **data, **train, **gate}
+    candidate = tasks.release(bundle=bundle, release_to=release_to).with_overrides(node_name="candidate")
+    place = wait_for_input("judgements", timeout=tasks.PATIENCE, expected_type=str).with_overrides(node_name="judgements")
+    candidate.bundle >> place
+    said = tasks.answered(judgements=place).with_overrides(node_name="answered")
+    report = tasks.report(**run, **told, judgements=said).with_overrides(node_name="report")
+    decided = tasks.package(**run, report=report).with_overrides(node_name="package")
+    return tasks.release(bundle=decided, release_to=release_to).with_overrides(node_name="release")
 
 
 @workflow
@@ -69,15 +99,24 @@ def photostock(
     baseline = tasks.export(checkpoint=start, **export).with_overrides(node_name="export-untouched")
     last = tasks.last_release(encoders=encoders, release_to=release_to).with_overrides(node_name="last-release")
     test = {"encoders": encoders, "dataset": dataset, "shards": shards}
-    metrics = tasks.evaluate(**test, baseline=baseline, release=last, searches=checked.searches).with_overrides(node_name="evaluate")
+    metrics = tasks.evaluate(**test, baseline=baseline, release=last.version, searches=checked.searches).with_overrides(
+        node_name="evaluate"
+    )
     behaviour = tasks.behave(**test).with_overrides(node_name="behave")
-    tasks.prepare_judging(metrics=metrics, dataset=dataset, shards=shards, seed=train["seed"]).with_overrides(node_name="prepare-judging")
+    judging = tasks.prepare_judging(metrics=metrics, dataset=dataset, shards=shards, seed=train["seed"]).with_overrides(
+        node_name="prepare-judging"
+    )
 
     run = {"dataset": dataset, "checkpoint": checkpoint, "encoders": encoders, "metrics": metrics, "behaviour": behaviour}
-    report = tasks.report(**run, shards=shards, source=source, named=checked.named, **data, **train, **gate).with_overrides(
-        node_name="report"
-    )
+    told = {"judging": judging, "shards": shards, "source": source, "named": checked.named, **data, **train, **gate}
+    report = tasks.report(**run, **told, judgements=last.judgements).with_overrides(node_name="report")
     bundle = tasks.package(**run, report=report).with_overrides(node_name="package")
     # A backbone that cannot be had must stop the run before a picture is touched.
     start >> rows
-    return tasks.release(bundle=bundle, release_to=release_to).with_overrides(node_name="release")
+    return (
+        conditional("people")
+        .if_(checked.people == "asked")
+        .then(judged(**run, **told, bundle=bundle, release_to=release_to).with_overrides(node_name="after-people"))
+        .else_()
+        .then(tasks.release(bundle=bundle, release_to=release_to).with_overrides(node_name="now"))
+    ).with_overrides(node_name="release")

@@ -88,7 +88,10 @@ class FakeAdmin(
     def GetWorkflow(self, request, context):  # noqa: N802
         workflow = workflow_pb2.Workflow(id=request.id)
         compiled = workflow.closure.compiled_workflow
-        compiled.primary.template.CopyFrom(_get(self.workflows, request, context).spec.template)
+        spec = _get(self.workflows, request, context).spec
+        compiled.primary.template.CopyFrom(spec.template)
+        for each in spec.sub_workflows:
+            compiled.sub_workflows.add().template.CopyFrom(each)
         for task in self.tasks.values():
             if task.id.version == request.id.version:
                 compiled.tasks.add().template.CopyFrom(task.spec.template)

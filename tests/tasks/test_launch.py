@@ -131,7 +131,7 @@ def test_launched_again_every_stage_is_found_in_the_cache(flyte, first):
     tasks = {name: node.closure.task_node_metadata for name, node in nodes(again).items()}
     assert {name for name, task in tasks.items() if task and task.cache_status == catalog_pb2.CACHE_HIT} == CACHED
     pods = {name.rpartition("-")[0] for name in flyte.pods(again)}
-    assert pods == {"check", "acquire", "shards-to-embed", "last-release", "release"}
+    assert pods == {"check", "acquire", "shards-to-embed", "last-release", "release-now"}
     assert again.outputs.get("bundle") == first.outputs.get("bundle")
 
 

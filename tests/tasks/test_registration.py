@@ -39,6 +39,7 @@ SETTINGS = SerializationSettings(image_config=IMAGES, project="p", domain="d", v
 NAMED = [launch_plans.smoke, launch_plans.baseline, launch_plans.nightly]
 PLANS = {plan.name: plan for plan in [*NAMED, launch_plans.swept, *launch_plans.published]}
 EXPERIMENTS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(ROOT.glob("experiments/photostock/*.yaml"))}
+UNCACHED = {"check", "acquire", "shards_to_embed", "last_release", "answered", "release"}
 FINETUNES = ["finetune", "finetune_on_cpu", "finetune_on_sagemaker"]
 
 
@@ -54,7 +55,7 @@ def serialized() -> dict:
 @pytest.fixture(scope="module")
 def specs(serialized) -> dict:
     """The tasks alone."""
-    return {name: template for name, template in serialized.items() if "metadata" in template and name != "photostock"}
+    return {name: template for name, template in serialized.items() if "metadata" in template and "nodes" not in template}
 
 
 def containers(spec: dict) -> dict:
@@ -154,7 +155,7 @@ def test_long_stages_run_on_spot_nodes(specs):
 def test_cache_versions_are_made_of_code(specs):
     """But for what must look again each time, whether knobs are right, a source has changed, somebody has released; and a choice."""
     versions = {name: spec["metadata"].get("discoveryVersion") for name, spec in specs.items()}
-    assert {name for name, version in versions.items() if not version} == {"check", "acquire", "shards_to_embed", "last_release", "release"}
+    assert {name for name, version in versions.items() if not version} == UNCACHED
     expected = Cache(policies=CodeOf("photostock.preparation.prepare")).get_version(VersionParameters(func=tasks.prepare.task_function))
     assert versions["prepare"] == expected
     assert versions["finetune"] == versions["finetune_on_cpu"] == versions["finetune_on_sagemaker"]
@@ -162,7 +163,7 @@ def test_cache_versions_are_made_of_code(specs):
 
 def test_train_on_chooses_the_task(serialized):
     """Three tasks of one interface, and the one with the GPU where nothing else is asked for."""
-    (branch,) = [node["branchNode"]["ifElse"] for node in serialized["photostock"]["nodes"] if "branchNode" in node]
+    (branch,) = [node["branchNode"]["ifElse"] for node in serialized["photostock"]["nodes"] if node["id"] == "finetune"]
     cases = [branch["case"], *branch["other"]]
     chosen = {case["condition"]["comparison"]["rightValue"]["primitive"]["stringValue"]: case["thenNode"] for case in cases}
     names = {where: node["taskNode"]["referenceId"]["name"] for where, node in {**chosen, "gpu": branch["elseNode"]}.items()}
@@ -308,11 +309,51 @@ def test_a_container_that_requests_also_limits(specs):
 
 
 def test_conditions_compare_text(serialized):
-    """A real control plane refuses to compare an Enum with a constant."""
-    (branch,) = [node["branchNode"] for node in serialized["photostock"]["nodes"] if "branchNode" in node]
-    cases = [branch["ifElse"]["case"], *branch["ifElse"]["other"]]
-    assert [case["condition"]["comparison"]["leftValue"]["var"].rpartition(".")[2] for case in cases] == ["train_on", "train_on"]
-    assert all(case["condition"]["comparison"]["leftValue"]["var"] != "train_on" for case in cases), "an output of check, not the Enum"
+    """A real control plane refuses to compare an Enum with a constant: what is compared are outputs of check, which are text."""
+    branches = [node["branchNode"]["ifElse"] for node in serialized["photostock"]["nodes"] if "branchNode" in node]
+    cases = [case for branch in branches for case in (branch["case"], *branch.get("other", ()))]
+    compared = [case["condition"]["comparison"]["leftValue"]["var"] for case in cases]
+    assert [name.rpartition(".")[2] for name in compared] == ["train_on", "train_on", "people"]
+    assert "train_on" not in compared
+
+
+def test_a_run_that_people_judge_waits_for_them_once_its_candidate_is_there(serialized):
+    """Two weeks, for a text; what follows is made of the answer. A run that nobody is asked about has no node more."""
+    nodes = {node["id"]: node for node in serialized["judged"]["nodes"]}
+    waits = nodes["judgements"]
+    assert waits["gateNode"]["signal"] == {"signalId": "judgements", "type": {"simple": "STRING"}, "outputVariableName": "o0"}
+    assert waits["metadata"]["timeout"] == "1209600s" and waits["upstreamNodeIds"] == ["candidate"]
+    assert {name: nodes[name]["upstreamNodeIds"] for name in ("answered", "report", "package", "release")} == {
+        **{"answered": ["judgements"], "report": ["answered"]},
+        **{"package": ["report"], "release": ["package"]},
+    }
+    (branch,) = [node["branchNode"]["ifElse"] for node in serialized["photostock"]["nodes"] if node["id"] == "release"]
+    assert branch["case"]["thenNode"]["workflowNode"]["subWorkflowRef"]["name"] == "workflows.photostock.judged"
+    assert branch["elseNode"]["taskNode"]["referenceId"]["name"] == "tasks.photostock.release"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "gates", "given", "people"),
+    [
+        (True, "recall >= 0.1, preference >= 0.5", "", "asked"),
+        (True, "recall >= 0.1, preference >= 0.5 waived", "", "not asked"),
+        (True, "recall >= 0.1", "", "not asked"),
+        (True, "preference >= 0.5", "2026-01-31T12:00:00+00:00", "not asked"),
+        (False, "preference >= 0.5", "", "not asked"),
+    ],
+)
+def test_people_are_waited_for_where_a_gate_asks_for_them(tmp_path, monkeypatch, cluster, gates, given, people):
+    """On a cluster, unless they have judged since the last release; a machine of one's own never waits."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path))
+    monkeypatch.setattr(tasks, "on_cluster", lambda: cluster)
+    release = tmp_path / "release"
+    if given:
+        (release / "judgements").mkdir(parents=True)
+        line = {"tasks": "set", "task": "a", "judge": "Ada", "choice": "left", "at": given}
+        (release / "judgements" / "mine.jsonl").write_text(json.dumps(line) + "\n")
+    knobs = {**vars(DataConfig()), **vars(TrainConfig()), **vars(GateConfig(gates=gates))}
+    checked = tasks.check.task_function(**knobs, source="sample", release_to=str(release), train_on=tasks.TrainOn.CPU)
+    assert checked.people == people
 
 
 def test_every_node_has_a_name_that_reads_as_the_pipeline(serialized):

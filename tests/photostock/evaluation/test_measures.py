@@ -24,4 +24,4 @@ def test_an_example_is_given_in_the_words_of_the_pipeline():
 def test_what_must_be_large_and_what_must_be_small():
     """Rates of behaviour are floors, as are recall and gain; all else is a ceiling."""
     floors = {name for name, measure in MEASURES.items() if measure.must == "at least"}
-    assert floors == {"recall", "gain", "sure_gain", "lift", "queries", *BEHAVIOUR}
+    assert floors == {"recall", "gain", "sure_gain", "lift", "queries", "preference", *BEHAVIOUR}

@@ -90,7 +90,7 @@ def tasks(tmp_path_factory):
     return toy_tasks.prepared(tmp_path_factory.mktemp("prepared"))
 
 
-def test_a_person_judges_by_keyboard_across_a_kill(page, judge, tmp_path):
+def test_a_person_judges_by_keyboard_across_a_kill(judge, page, tmp_path):
     """Arrows and digits answer, Backspace goes one back; after SIGKILL it goes on where it was; Ctrl-C ends with the outcome."""
     kept = tmp_path / "judged.jsonl"
     judging = judge()
@@ -106,6 +106,7 @@ def test_a_person_judges_by_keyboard_across_a_kill(page, judge, tmp_path):
     assert [judgement.choice for judgement in read(kept)] == ["left", "right", "same", "bad", "bad"]
     assert len({judgement.task for judgement in read(kept)}) == 4
     at = page.url.partition("/task/")[2]
+    page.wait_for_load_state("networkidle")
     judging.end(signal.SIGKILL)
 
     judging = judge()
@@ -116,12 +117,13 @@ def test_a_person_judges_by_keyboard_across_a_kill(page, judge, tmp_path):
         with page.expect_navigation():
             page.keyboard.press("ArrowRight")
     assert "Thank you, Ada" in page.inner_text("h1") and "24 of 24" in page.inner_text("main")
+    page.wait_for_load_state("networkidle")
     said = judging.end(signal.SIGINT)
     assert judging.process.returncode == 0 and "25 judgements are in" in said and "1 person judged 24 of 24 queries" in said
 
 
 @pytest.mark.parametrize("page", [PHONE], indirect=True)
-def test_a_person_judges_on_a_phone(page, judge, tmp_path):
+def test_a_person_judges_on_a_phone(judge, page, tmp_path):
     """Everything is on the width of the screen; the buttons are in reach of a thumb, large enough, and answer."""
     judging = judge()
     page.goto(judging.address)
@@ -135,6 +137,7 @@ def test_a_person_judges_on_a_phone(page, judge, tmp_path):
         with page.expect_navigation():
             page.tap(f"button[value={choice}]")
     assert [(judgement.judge, judgement.choice) for judgement in read(tmp_path / "judged.jsonl")] == [("Бэн", choice) for choice in CHOICES]
+    page.wait_for_load_state("networkidle")
 
 
 @pytest.mark.parametrize("page", [DESKTOP, PHONE], indirect=True, ids=["desktop", "phone"])

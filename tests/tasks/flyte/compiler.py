@@ -87,6 +87,8 @@ class _Compiler:
         for node in self.workflow.nodes:
             for inner in branches(node) if self._is_branch(node) else [node]:
                 reference = _reference(inner)
+                if inner.WhichOneof("target") == "gate_node":
+                    continue
                 if reference is None:
                     yield "ValueRequired", inner.id, "Value required [Target]."
                 elif self._runs(inner) is None:
@@ -225,6 +227,8 @@ class _Compiler:
 
     def _outputs(self, node: Any) -> Variables:
         """What a node gives; a branch, what all of its cases have: flytepropeller/pkg/compiler/validators/branch.go."""
+        if node.WhichOneof("target") == "gate_node":  # what somebody is asked for: flytepropeller/pkg/compiler/validators/interface.go
+            return {node.gate_node.signal.output_variable_name: node.gate_node.signal.type}
         if not self._is_branch(node):
             return _kinds(self._template(node).outputs)
         first, *others = [self._outputs(inner) for inner in branches(node)]

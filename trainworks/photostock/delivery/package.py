@@ -29,9 +29,9 @@ def package(run: Run, report: Path, out: Path) -> None:
     """Write the bundle of *run* to the empty folder *out*; an int8 encoder goes in if ``metrics.json`` says it ships.
 
     *report* is the folder of that stage: commit, knobs and versions of the manifest are the ones that it shows. ``metrics.json``
-    gains the behaviour checks, ``inference.json`` what a threshold on the cosine means, each step before the graphs, and the graphs'
-    inputs and outputs; ``examples/`` has what a service checks itself by. ``trained_on.json`` tells the next run which tags and pictures
-    this model knows, and ``profile.json`` tells ``drift`` what the data looked like.
+    gains the behaviour checks and what people said, ``inference.json`` what a threshold on the cosine means, each step before the
+    graphs, and the graphs' inputs and outputs; ``examples/`` has what a service checks itself by. ``trained_on.json`` tells the next run
+    which tags and pictures this model knows, and ``profile.json`` tells ``drift`` what the data looked like.
     """
     with tempfile.TemporaryDirectory() as scratch:
         files, inference = _serving(run.encoders, Path(scratch))
@@ -64,6 +64,8 @@ def _write(run: Run, report: Path, made: dict[str, Path], inference: dict[str, A
     files |= {name: run.metrics / name for name in (profile.FILE, pairs.FILE)}
     trained = pq.read_table(run.dataset / "index.parquet", columns=["id", "tags"], filters=[("split", "=", "train")])
     measured = metrics | {"behaviour": _rates(run.behaviour)}
+    if (report / "people.json").exists():
+        measured["people"] = _json(report / "people.json")
     texts = {
         "metrics.json": json.dumps(measured, indent=1) + "\n",
         "README.md": model_card.model_card(measured, card, inference, facts["verdict"], facts, names),

@@ -10,14 +10,15 @@ import numpy as np
 
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.evaluation.measures import MEASURES
+from trainworks.photostock.judging.outcome import preference
 from trainworks.photostock.run import Run
 from trainworks.release import measures
 
 NO_RELEASE = "no release to compare with"
 
 
-def verdict(run: Run, gate: GateConfig) -> dict[str, Any]:
-    """The verdict of ``trainworks.release.gates`` on *run*, by the bounds that *gate* asks for.
+def verdict(run: Run, gate: GateConfig, people: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The verdict of ``trainworks.release.gates`` on *run*, and on what *people* say of it, by the bounds that *gate* asks for.
 
     What could not be measured fails. Without a release that can be read there is no regression, and the row's note says why.
     """
@@ -28,11 +29,16 @@ def verdict(run: Run, gate: GateConfig) -> dict[str, Any]:
         "card": run.dataset / "card.json",
     }
     contents = {name: json.loads(path.read_bytes()) for name, path in files.items()}
-    return measures.judge(gate.gates, MEASURES, partial(_measured, **contents))
+    return measures.judge(gate.gates, MEASURES, partial(_measured, people=people, **contents))
 
 
 def _measured(
-    name: str, metrics: Mapping[str, Any], behaviour: Mapping[str, Any], parity: Mapping[str, Any], card: Mapping[str, Any]
+    name: str,
+    people: Mapping[str, Any] | None,
+    metrics: Mapping[str, Any],
+    behaviour: Mapping[str, Any],
+    parity: Mapping[str, Any],
+    card: Mapping[str, Any],
 ) -> tuple[float, str]:
     """The value of the measure *name*, NaN where it could not be measured, and what there is to say of it."""
     match name:
@@ -53,6 +59,8 @@ def _measured(
         case "forgetting":
             lost = {kind: models["baseline"]["R@10"] - models["finetuned"]["R@10"] for kind, models in metrics["queries"].items()}
             return _largest(lost)
+        case "preference":
+            return preference(people)
         case "parity":
             return _largest({encoder: tried["max_abs"] for encoder, tried in parity.items()})
         case "int8_loss":

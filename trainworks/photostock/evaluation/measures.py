@@ -18,6 +18,9 @@ MEASURES: dict[str, Measure] = {
         "at most", "R@10 surely lost against the current release (the lower end of the 95 % interval)", least=-1, unit="points"
     ),
     "forgetting": Measure("at most", "R@10 that the worst kind of query lost against the untouched backbone", least=-1, unit="points"),
+    "preference": Measure(
+        "at least", "share of queries for which people prefer what this model finds; the same, and both bad, count half", unit="share"
+    ),
     "parity": Measure("at most", "largest absolute difference between the torch and the ONNX encoders", unit="parts"),
     "int8_loss": Measure("at most", "R@10 that the worse 8-bit encoder in the bundle loses against fp32", least=-1, unit="points"),
     "rejected": Measure("at most", "share of the catalogue's pictures that prepare rejected", unit="share"),

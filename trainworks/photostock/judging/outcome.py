@@ -108,14 +108,16 @@ def agreement(said: Iterable[list[str]]) -> dict[str, Any] | None:
     return {"queries": len(units), "alike": alike, "by_chance": by_chance, "alpha": alpha}
 
 
-def preference(people: Mapping[str, Any]) -> tuple[float, str]:
+def preference(people: Mapping[str, Any] | None) -> tuple[float, str]:
     """What a gate is told: the preference, or NaN before enough was judged, and what there is to say of it.
 
-    *people* is what `outcome` gives and ``judge``, the command that people judge with.
+    *people* is what `outcome` gives and ``judge``, the command that people judge with; None where no tasks were prepared.
     """
+    if people is None:
+        return math.nan, "not measured: no tasks were prepared for people"
     if people["judged"] < min(ENOUGH, people["prepared"]) or not people["judged"]:
         so_far = f"people judged {people['judged']} of {people['prepared']} queries, {min(ENOUGH, people['prepared'])} are needed"
-        return math.nan, f"{so_far}: {people['judge']}, then run again with --judgements"
+        return math.nan, f"{so_far}; to judge: {people['judge']}, put its file into the folder judgements of the releases, and run again"
     row = people["kinds"][ALL]
     low, high = (f"{100 * end:.0f}" for end in row["interval"])
     return row["preference"], f"against {people['other']}, {row['queries']} queries, {low} to {high} %"

@@ -13,7 +13,7 @@ def table(outcome: Mapping[str, Any]) -> Table | None:
         for kind, row in outcome["kinds"].items()
     ]
     head = ["Query", "Preferred, %", "To decide", "Queries", "Model", "Other", "Same", "Both bad"]
-    return Table(f"The model beside {outcome['other']}, as people see it", head, rows, strong=[0]) if rows else None
+    return Table(f"Beside {outcome['other']}", head, rows, strong=[0]) if rows else None
 
 
 def _preferred(row: Mapping[str, Any]) -> Quantity:

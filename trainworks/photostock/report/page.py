@@ -12,6 +12,7 @@ from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.delivery.verdict import verdict
 from trainworks.photostock.facts import PACKAGES
+from trainworks.photostock.judging import people_section
 from trainworks.photostock.report import behaviour_section, data_section, error_section, left_out, results, search_section
 from trainworks.photostock.report.pictures import credits, seen, thumbnails
 from trainworks.photostock.run import Run
@@ -27,11 +28,20 @@ ENOUGH = 50
 
 
 def report(
-    run: Run, shards: list[Path], source: str, data: DataConfig, train: TrainConfig, gate: GateConfig, out: Path, name: str = ""
+    run: Run,
+    shards: list[Path],
+    source: str,
+    data: DataConfig,
+    train: TrainConfig,
+    gate: GateConfig,
+    out: Path,
+    name: str = "",
+    people: Mapping[str, Any] | None = None,
 ) -> None:
     """Judge *run* by *gate*, and write ``report.html``, one self-contained page, ``verdict.json`` and ``ran.json`` into the folder *out*.
 
     *shards* are those that the dataset was curated from; knobs, *source* and the run's *name* are shown. ``ran.json`` has its facts.
+    What *people* say of it is that of ``judging.people``.
 
     Raises:
         DataError: as `write`.
@@ -45,10 +55,17 @@ def report(
         "behave": [run.behaviour],
     }
     ran = facts.run(facts.knobs(data, train, gate, source=source), facts.defaults(data, train, gate), stages, PACKAGES, name)
-    write(run, shards, verdict(run, gate), ran, out)
+    write(run, shards, verdict(run, gate, people), ran, out, people)
 
 
-def write(run: Run, shards: list[Path], verdict: Mapping[str, Any], ran: Mapping[str, Any], out: Path) -> None:
+def write(
+    run: Run,
+    shards: list[Path],
+    verdict: Mapping[str, Any],
+    ran: Mapping[str, Any],
+    out: Path,
+    people: Mapping[str, Any] | None = None,
+) -> None:
     """Write the files of `report`, with a *verdict* of ``trainworks.release.gates`` and the facts *ran* of ``trainworks.facts.run``.
 
     ``defaults`` may be missing in *ran*, and a stage in it may be ``cached``. The same inputs give the same bytes.
@@ -90,6 +107,7 @@ def write(run: Run, shards: list[Path], verdict: Mapping[str, Any], ran: Mapping
         searches=searches,
         errors=errors,
         behaviour=behaviour_section.section(run.behaviour),
+        people=people_section.section(people) if people else "",
         pictures=pictures,
         card=card,
         flow=data_section.flow(card, run.dataset / "rejected.parquet"),
@@ -107,6 +125,8 @@ def write(run: Run, shards: list[Path], verdict: Mapping[str, Any], ran: Mapping
     (out / "report.html").write_text(page, encoding="utf-8")
     (out / "verdict.json").write_text(json.dumps(verdict, indent=1, sort_keys=True) + "\n")
     (out / "ran.json").write_text(json.dumps(ran, indent=1, sort_keys=True) + "\n")
+    if people:
+        (out / "people.json").write_text(json.dumps(people, indent=1) + "\n")
 
 
 def _json(path: Path) -> Any:
