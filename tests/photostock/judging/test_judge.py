@@ -12,6 +12,7 @@ from tests.test_imports import modules_loaded_by
 from trainworks.errors import DataError, IntegrityError
 from trainworks.photostock.judging import judge
 from trainworks.photostock.judging.judgements import Judgements, read
+from trainworks.storage import s3
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +152,14 @@ def test_nothing_that_trains_is_needed():
     """The extra judge has a web library, and neither torch nor tables."""
     loaded = modules_loaded_by("import trainworks.photostock.judging.judge, trainworks.photostock.judging.tryout")
     assert not loaded & {"torch", "pandas", "scipy", "matplotlib", "transformers", "flytekit", "yaml", "sklearn"} and "flask" in loaded
+
+
+def test_tasks_in_a_bucket_are_fetched_and_verified(folder, bucket):
+    """As a run on a cluster leaves them; one that is not what its manifest says is refused."""
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        s3.upload(path, f"{bucket}/stages/{path.relative_to(folder).as_posix()}")
+    with judge.opened(f"{bucket}/stages") as tasks:
+        assert len(tasks.content["tasks"]) == 24 and tasks.key is not None
+    s3.put(f"{bucket}/stages/key.json", b"{}")
+    with pytest.raises(IntegrityError, match=r"key\.json"), judge.opened(f"{bucket}/stages"):
+        pass

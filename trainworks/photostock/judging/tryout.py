@@ -119,7 +119,7 @@ def application(tried: Tried) -> Flask:
             found=found,
             milliseconds=1000 * (time.perf_counter() - began),
             versions=[model.version for model in tried.models],
-            names=[path.stem for path in tried.pictures],
+            names=[path.stem.replace("_", " ") for path in tried.pictures],  # so that lines break between words
             some=some,
             left_out=dict(tried.left_out),
         )
