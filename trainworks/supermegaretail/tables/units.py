@@ -1,10 +1,10 @@
 """Units of sales: quantities by the thousandth of what its price is for, and quantities that nobody sells."""
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trainworks.supermegaretail.database import database
 from trainworks.supermegaretail.tables.typed import REJECTED
 
 PARTS = "_parts"
@@ -34,7 +34,7 @@ FROM usual
 
 def with_units(sales: pa.Table) -> pa.Table:
     """*sales* with the column ``PARTS``, and lines rejected whose quantity cannot be; both by all that is known of a product."""
-    with duckdb.connect() as run:
+    with database() as run:
         run.register("sales", sales)
         usual = run.sql(USUAL).to_arrow_table()
     place = pc.fill_null(pc.index_in(sales["product"], value_set=usual["product"]), len(usual)).to_numpy()
