@@ -28,9 +28,6 @@ from trainworks.training import ranks, tracking
 from trainworks.training.checkpoints import Checkpoints, Files, Resumable
 from trainworks.training.ranks import ALONE, Rank
 
-STATES = {"state_dict", "current_model_state"}
-"""Where a checkpoint of Lightning has weights: the only ones, or the averaged and the current ones."""
-
 PROGRESS = ("history", "losses", "best")
 
 log = logging.getLogger(__name__)
@@ -116,14 +113,12 @@ class Learner(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen, and add what Lightning does not know."""
-        for part in STATES & checkpoint.keys():
-            checkpoint[part] = {name: value for name, value in checkpoint[part].items() if name in self.learning}
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in self.learning}
         checkpoint["learner"] = {name: getattr(self, name) for name in PROGRESS}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The frozen weights are those that the net was built with."""
-        for part in STATES & checkpoint.keys():
-            checkpoint[part] = {**self.state_dict(), **checkpoint[part]}
+        checkpoint["state_dict"] = {**self.state_dict(), **checkpoint["state_dict"]}
         for name in PROGRESS:
             setattr(self, name, checkpoint["learner"][name])
 

@@ -45,15 +45,6 @@ def parse(text: str) -> Average:
     return Average(ema, wise)
 
 
-def moving(decay: float) -> Callable[["Tensor", "Tensor", object], "Tensor"]:
-    """The step of an exponential moving average that keeps *decay* of itself; weights that do not change stay the same, bit for bit."""
-
-    def step(average: "Tensor", current: "Tensor", steps: object) -> "Tensor":
-        return average.lerp(current, 1 - decay) if average.is_floating_point() else current
-
-    return step
-
-
 def interpolate(
     start: Mapping[str, "Tensor"], end: Mapping[str, "Tensor"], recall: Callable[[Mapping[str, "Tensor"]], float]
 ) -> tuple[dict[str, "Tensor"], list[dict[str, float]]]:

@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
 from trainworks import code
@@ -24,6 +23,7 @@ from trainworks.photostock.training.inputs import Inputs
 from trainworks.photostock.training.knobs import Precision, TrainConfig
 from trainworks.storage import manifest, store
 from trainworks.training import lightning, tracking
+from trainworks.training.moving_average import MovingAverage
 from trainworks.training.ranks import ALONE, Rank
 
 LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {Precision.FP32: "32-true", Precision.BF16: "bf16-mixed"}
@@ -111,7 +111,7 @@ def _start(
 def _parts(inputs: Inputs, tuner: Finetuner) -> lightning.Parts:
     callbacks: list[pl.Callback] = [_Samples(inputs)]
     if decay := averaging.parse(tuner.config.average).ema:
-        callbacks.append(WeightAveraging(avg_fn=averaging.moving(decay)))
+        callbacks.append(MovingAverage(decay))
     return lightning.Parts(tuner, inputs.pairs, inputs.gallery, callbacks)
 
 
