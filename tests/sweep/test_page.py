@@ -1,10 +1,13 @@
 """What a sweep leaves behind is for people, spreadsheets, and the next run."""
 
+import re
+
 import pandas as pd
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from trainworks.sweep import page as sweep_page
+from trainworks.sweep import plots
 from trainworks.sweep.trials import Objective, Trial
 
 SPACE = {"rate": FloatDistribution(1e-4, 1e-1, log=True), "rules": CategoricalDistribution(["", "<b>=1, *=0"])}
@@ -56,3 +59,19 @@ def test_less_can_be_better(tmp_path):
     page = (folder / "sweep.html").read_text()
     assert "Trial 1 is the best: error by WAPE 0.2 pieces" in page and "is the lowest of 2" in page
     assert "Error by WAPE against each knob" in page
+
+
+def test_no_dot_of_a_chart_is_cut(tmp_path):
+    """One that lies on an axis is drawn whole, and a choice of many words is cut to the chart's width."""
+    objective = Objective("recall", "higher", "share")
+    dots = [plots.by_number("dots", [(1.0, 0.0)], objective, name="rate", log=False), plots.by_choice("dots", {"a" * 99: [0.0]}, objective)]
+    for drawn in dots:
+        assert re.search(r"<g>\s*<use ", drawn) and not re.search(r"<g clip-path[^>]*>\s*<use ", drawn) and "a" * 60 not in drawn
+
+
+def test_numbers_of_trials_are_short_in_the_page_and_whole_in_the_table(tmp_path):
+    """0.00001234567 is read as 1.235e-05 and computed with as it was."""
+    trials = [Trial({"rate": 0.00001234567, "rules": ""}, 0.2)]
+    sweep_page.write(trials, SPACE, OBJECTIVE, WINNER, TESTED, {}, tmp_path)
+    assert "1.235e-05" in (tmp_path / "sweep.html").read_text()
+    assert "1.234567e-05" in (tmp_path / "trials.csv").read_text()

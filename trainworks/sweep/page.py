@@ -84,7 +84,7 @@ def page(
                 [
                     k,
                     None if trial.value is None else objective.words(trial.value),
-                    *(str(trial.setting[knob]) for knob in space),
+                    *(_shown(trial.setting[knob]) for knob in space),
                     trial.error,
                 ]
                 for k, trial in enumerate(trials, 1)
@@ -97,6 +97,11 @@ def page(
         history=_history(trials, objective),
         charts=[(knob, _against(trials, objective, knob, values)) for knob, values in space.items()],
     )
+
+
+def _shown(value: Any) -> str:
+    """A knob's value as people read it: four digits of a number, which ``trials.csv`` has in full."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _history(trials: Sequence[Trial], objective: Objective) -> Markup:

@@ -17,12 +17,15 @@ _SHARES = PercentFormatter(1.0, decimals=0, symbol=" %")
 _WIDTH, _HEIGHT, _STRIP = 4.3, 2.5, 0.42
 """Inches: of a figure, and of one choice."""
 
+_LABEL = 56
+"""Characters of a choice: what a figure is wide enough for."""
+
 
 def by_number(alt: str, points: Sequence[tuple[float, float]], objective: Objective, *, name: str, log: bool) -> Markup:
     """A dot for each of *points*, the value of the knob *name* and of the objective; the former on a *log* scale or an even one."""
 
     def draw(axes: Axes) -> None:
-        axes.scatter([chosen for chosen, _ in points], [value for _, value in points], s=16, color=SERIES[0])
+        axes.scatter([chosen for chosen, _ in points], [value for _, value in points], s=16, color=SERIES[0], clip_on=False)
         if log:
             axes.set_xscale("log")
         axes.set_xlabel(name)
@@ -39,9 +42,9 @@ def by_choice(alt: str, groups: Mapping[str, Sequence[float]], objective: Object
 
     def draw(axes: Axes) -> None:
         for row, (choice, values) in enumerate(groups.items()):
-            axes.text(0, row - 0.34, short(choice, 64) or "(nothing)", transform=axes.get_yaxis_transform(), va="center")
+            axes.text(0, row - 0.34, short(choice, _LABEL) or "(nothing)", transform=axes.get_yaxis_transform(), va="center")
             axes.axhline(row, color=LINE, linewidth=0.6, zorder=0)
-            axes.scatter(values, [row] * len(values), s=16, color=SERIES[0])
+            axes.scatter(values, [row] * len(values), s=16, color=SERIES[0], clip_on=False)
             if values:
                 axes.plot([sum(values) / len(values)] * 2, [row - 0.16, row + 0.16], color=MUTED, linewidth=1.2)
         axes.set_ylim(len(groups) - 0.6, -0.7)
