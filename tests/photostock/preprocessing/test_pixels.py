@@ -98,6 +98,16 @@ def test_every_step_resizes_as_it_is_told(name):
     assert np.abs(Preprocessing(f"pad(96, {name}, black)").apply(picture)[16:80] - resized(64, 96)).max() <= 1
 
 
+@pytest.mark.parametrize("size", [(91, 128), (128, 91), (50, 200)])
+def test_a_picture_is_resized_horizontally_first(size):
+    """Though Pillow, from version 13 on, begins a tall one the other way, which is up to 17 levels away."""
+    picture = noise(*size)
+    first, second = (picture.resize(between, Image.Resampling.BICUBIC) for between in ((96, size[1]), (size[0], 96)))
+    horizontally, vertically = (np.array(each.resize((96, 96), Image.Resampling.BICUBIC)) for each in (first, second))
+    assert (Preprocessing("squash(96)").apply(picture) == horizontally).all()
+    assert np.abs(horizontally.astype(int) - vertically).max() > 5
+
+
 def test_an_extreme_aspect_costs_no_memory():
     """A thread 50,000 pixels long, enlarged in full, would take 150 GB; only its middle is computed."""
     result = Preprocessing("shortest(1024) > center_crop(1024)").apply(Image.new("RGB", (1, 50_000), "red"))

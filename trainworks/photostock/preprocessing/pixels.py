@@ -24,6 +24,9 @@ ImageSource = Image.Image | str | Path | bytes
 SMALLEST, LARGEST = 16, 1024
 """Sides a preprocessed picture may have, in pixels."""
 
+TALLEST = 100
+"""Times its width that a picture may be high to be resized horizontally first."""
+
 INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling.LANCZOS}
 
 STEPS = ("shortest", "center_crop", "squash", "pad")
@@ -185,28 +188,42 @@ def arguments(text: str, call: Call) -> tuple[int, Image.Resampling, tuple[int, 
     return side, INTERPOLATIONS[str(interpolation)], BACKGROUNDS[str(background)]
 
 
+def _resize(
+    image: Image.Image,
+    size: tuple[int, int],
+    interpolation: Image.Resampling,
+    box: tuple[float, float, float, float] | None = None,
+) -> Image.Image:
+    """Horizontally, then vertically: Pillow itself begins with either from version 13 on, which makes other pixels than before."""
+    left, top, right, bottom = box or (0, 0, *image.size)
+    if image.height > TALLEST * image.width:
+        return image.resize(size, interpolation, box)  # the other order, or what lies between would not fit into memory
+    between = image.resize((size[0], image.height), interpolation, (left, 0, right, image.height))
+    return between.resize(size, interpolation, (0, top, size[0], bottom))
+
+
 def _shortest(image: Image.Image, side: int, interpolation: Image.Resampling, window: int | None) -> Image.Image:
     """Resize until the shorter side is *side*; only the middle *window* is computed, so that a 1 × 50 000 picture stays small."""
     width, height = image.size
     short = min(width, height)
     scaled = int(side * width / short), int(side * height / short)
     if window is None:
-        return image.resize(scaled, interpolation)
+        return _resize(image, scaled, interpolation)
     left, top, right, bottom = _middle(scaled, window)
     across, down = width / scaled[0], height / scaled[1]
     box = (left * across, top * down, right * across, bottom * down)
-    return image.resize((window, window), interpolation, box)
+    return _resize(image, (window, window), interpolation, box)
 
 
 def _squash(image: Image.Image, side: int, interpolation: Image.Resampling) -> Image.Image:
-    return image.resize((side, side), interpolation)
+    return _resize(image, (side, side), interpolation)
 
 
 def _pad(image: Image.Image, side: int, interpolation: Image.Resampling, background: tuple[int, int, int]) -> Image.Image:
     long = max(image.size)
     width, height = (max(1, round(side * length / long)) for length in image.size)
     canvas = Image.new("RGB", (side, side), background)
-    canvas.paste(image.resize((width, height), interpolation), ((side - width) // 2, (side - height) // 2))
+    canvas.paste(_resize(image, (width, height), interpolation), ((side - width) // 2, (side - height) // 2))
     return canvas
 
 
