@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -114,3 +115,14 @@ def test_an_mlflow_that_is_down_costs_a_warning(root, tmp_path, monkeypatch, cap
     done = release(make(tmp_path / "good"), str(tmp_path / "releases"))
     assert done.moved and current(tmp_path / "releases").version == done.version
     assert "MLflow failed" in caplog.text and "s3cret" not in caplog.text
+
+
+def test_an_mlflow_that_cannot_be_opened_costs_a_warning(root, tmp_path, monkeypatch, caplog):
+    """A database that is none, and an environment without mlflow: the release is current all the same."""
+    registry.keep()
+    (root / "mlflow.db").write_text("no database")
+    assert release(make(tmp_path / "good"), str(tmp_path / "releases")).moved
+    assert "MLflow failed (" in caplog.text
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    assert release(make(tmp_path / "better", 0.6), str(tmp_path / "releases")).moved
+    assert "mlflow is not installed, it did not record the release" in caplog.text

@@ -99,20 +99,32 @@ def _uri() -> str | None:
 @contextmanager
 def _client(what: str) -> Iterator["MlflowClient | None"]:
     """MLflow, or None where there is none; an error of it is a warning, without its message, which may name the store with its password."""
-    address = _uri()
-    if address is None:
-        yield None
-        return
+    client = None
     try:
-        from mlflow import MlflowClient
-
-        for chatty in ("alembic", "mlflow"):  # after the import, which sets them
-            logging.getLogger(chatty).setLevel(logging.ERROR)
-        yield MlflowClient(address, address)
+        client = _connected()
     except ModuleNotFoundError:
         log.warning("mlflow is not installed, it did not %s; %s", what, extras.install("cloud"))
+    except Exception as error:
+        _failed(what, error)
+    try:
+        yield client
     except Exception as error:  # the client lets through MlflowException, and what SQL and HTTP libraries raise
-        log.warning("MLflow failed (%s), it did not %s; the release itself is as it should be", type(error).__name__, what)
+        _failed(what, error)
+
+
+def _connected() -> "MlflowClient | None":
+    address = _uri()
+    if address is None:
+        return None
+    from mlflow import MlflowClient
+
+    for chatty in ("alembic", "mlflow"):  # after the import, which sets them
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    return MlflowClient(address, address)
+
+
+def _failed(what: str, error: Exception) -> None:
+    log.warning("MLflow failed (%s), it did not %s; the release itself is as it should be", type(error).__name__, what)
 
 
 def _experiment(client: "MlflowClient", pipeline: str) -> str:
