@@ -48,7 +48,7 @@ def line_of(judged, small=""):
 def test_too_small_a_test_is_said_before_anything_else():
     """Whatever the gates say, the badge says that nothing can be decided."""
     for asked in ([HELD], [FAILED]):
-        line = line_of(verdict(asked), "12 trials are too few to decide; ask at least 50")
+        line = line_of(verdict(asked), "12 trials are too few to decide; it takes 50")
         assert line.startswith("? 12 trials are too few to decide") and "may be released" not in line
     assert line.endswith("; the model stays a candidate")
 

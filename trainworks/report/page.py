@@ -23,6 +23,8 @@ _LONGEST = 240
 INK, MUTED, LINE = "#010101", "#020202", "#030303"
 SERIES = ["#040404", "#050505", "#060606", "#070707", "#080808", "#090909"]
 _LINES = [("-", "o"), ("--", "s"), (":", "^")]
+_THREE_A_ROW = 12
+"""Characters of the longest name of which three fit side by side: a legend that is wider makes the chart narrow."""
 MARKED = 24
 """About as many steps of a line have a marker, or half as many: more would run into one."""
 # matplotlib knows no style sheets: it draws in these stand-ins, which then become the page's colours, light or dark.
@@ -200,7 +202,8 @@ def curves(
                 va="top",
                 color=MUTED,
             )
-        axes.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(-0.02, 1.0), handlelength=2.6, borderaxespad=0.2)
+        columns = 3 if max(map(len, series)) <= _THREE_A_ROW else 2
+        axes.legend(frameon=False, ncols=columns, loc="lower left", bbox_to_anchor=(-0.02, 1.0), handlelength=2.6, borderaxespad=0.2)
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", transparent=True, metadata=dict.fromkeys(["Creator", "Date", "Format", "Type"]))
     return inline(drawn.getvalue(), alt)

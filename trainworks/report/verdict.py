@@ -9,6 +9,9 @@ from trainworks.report.page import Mark, Quantity, Table
 WEAK = 0.6
 """A behaviour that is kept in a smaller share of cases stands on the first screen."""
 
+ENOUGH = 50
+"""Cases below which no verdict means anything: the interval of a share is 27 points wide."""
+
 _DIGEST = 12
 
 
@@ -46,6 +49,11 @@ def screen(
         "weak": [f"{name} {100 * rate:.0f} % of {cases}" for rate, name, cases in sorted(weak) if rate < WEAK],
         "facts": {name: value for name, value in (told | {"Commit": ran["commit"][:_DIGEST]}).items() if value},
     }
+
+
+def too_small(cases: int, of: str) -> str:
+    """Why a test of *cases* (``queries``, ``series``) decides nothing, empty if it does."""
+    return f"{cases} {of} are too few to decide; it takes {ENOUGH}" if cases < ENOUGH else ""
 
 
 def change(paired: Mapping[str, Any] | None, cases: int, of: str) -> str:

@@ -399,4 +399,4 @@ def test_a_test_of_few_queries_decides_nothing(run: ToyRun, tmp_path: Path) -> N
     verdict = {"passed": True, "gates": VERDICT["gates"][:1]}
     page = page_of({**changed(run, "metrics", "metrics.json", few, tmp_path), "verdict": verdict}, tmp_path / "out")
     assert "12 of 12 queries find their picture in the top ten" in page.text and "100 of 100" not in page.text
-    assert "? 12 queries are too few to decide; ask at least 50" in page.text and "may be released" not in page.text
+    assert "? 12 queries are too few to decide; it takes 50" in page.text and "may be released" not in page.text

@@ -51,6 +51,15 @@ def test_a_loss_and_a_baseline_that_ships_are_said_as_plainly(delivered, tmp_pat
     assert same == "Nothing that was tried surely beats the best baseline, so that is what ships"
 
 
+def test_a_test_of_few_series_decides_nothing(delivered, tmp_path):
+    """Whatever its gates say, the badge has how many there were and how many it takes; bias is told in per cent."""
+    shipped = json.loads((delivered["metrics"] / "metrics.json").read_text())["shipped"]
+    few = written(delivered, tmp_path / "few", shipped=shipped | {"series": 12})
+    assert "? 12 series are too few to decide; it takes 50" in few and "may be released" not in few
+    many = written(delivered, tmp_path / "many", shipped=shipped | {"series": 50, "bias": {"value": 0.03724, "interval": [-0.02462, 0.1]}})
+    assert "too few to decide" not in many and "+3.7 % (−2.5 % to +10.0 %)" in many
+
+
 def test_every_section_is_there_and_reached_from_the_contents(html):
     """By its id, once."""
     links = re.findall(r'<li><a href="#(\w+)"', html)

@@ -23,9 +23,6 @@ from trainworks.report import verdict as gates_table
 from trainworks.report.page import Table, curves, percent, render
 from trainworks.storage import manifest
 
-ENOUGH = 50
-"""Queries below which no verdict on recall means anything: its interval is 27 points wide."""
-
 
 def report(
     run: Run,
@@ -94,7 +91,7 @@ def write(
             manifest.digest(run.dataset),
             _json(run.behaviour / "behaviour.json")["checks"],
             gates_table.change(measured.get("over_release", {}).get("text_to_image", {}).get("R@10"), after["queries"], "queries"),
-            f"{after['queries']} queries are too few to decide; ask at least {ENOUGH}" if after["queries"] < ENOUGH else "",
+            gates_table.too_small(after["queries"], "queries"),
         ),
         chance=measured["chance"]["R@10"],
         interval=after["interval"]["R@10"],

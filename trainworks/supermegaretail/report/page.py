@@ -85,7 +85,12 @@ def write(
         verdict=verdict,
         gates=gates_table.table(verdict),
         screen=gates_table.screen(
-            verdict, ran, manifest.digest(run.panel), _json(run.behaviour / "behaviour.json")["checks"], _change(measured)
+            verdict,
+            ran,
+            manifest.digest(run.panel),
+            _json(run.behaviour / "behaviour.json")["checks"],
+            _change(measured),
+            gates_table.too_small(measured["shipped"]["series"], "series"),
         ),
         measured=measured,
         saved=measured["gains"]["cost_share"],

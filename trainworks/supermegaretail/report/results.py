@@ -41,7 +41,8 @@ def everything(measured: Mapping[str, Any]) -> Table:
     rows: list[list[object]] = []
     for measure, words in MEASURES.items():
         saved = share(measured["gains"][f"{measure}_share"]) if measure in SAVED else None
-        rows.append([words, *(within(measured[name][measure]) for name in models), saved])
+        shown = _signed_percent if measure == "bias" else cell
+        rows.append([words, *(within(measured[name][measure], shown) for name in models), saved])
     return Table("Losses and costs, a series and period", ["Measure", *(MODELS[name] for name in models), "Saved"], rows)
 
 
@@ -185,8 +186,12 @@ def worst(rows: Rows, panel: Panel) -> Table:
     return Table(f"The {len(lines)} series that lose most", ["Series", "Sold", "Expected", "Loss × price", "Share of all"], lines)
 
 
+def _signed_percent(share: float) -> str:
+    return f"{100 * share:+.1f} %"
+
+
 def _signed(share: float | None) -> Quantity | None:
-    return None if share is None else Quantity(f"{100 * share:+.1f} %".replace("-", "−"))
+    return None if share is None else Quantity(_signed_percent(share).replace("-", "−"))
 
 
 def within(of: Mapping[str, Any], words: Any = cell) -> Quantity | None:
