@@ -170,7 +170,7 @@ def _finetune(
 ) -> FlyteDirectory:
     from trainworks.photostock.training.train import finetune_here
 
-    finetune_here(path(start), path(dataset), paths(shards, whole=False), train, out)
+    finetune_here(path(start), path(dataset), paths(shards, whole=False), train, out, run_name())
     return FlyteDirectory(str(out))
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 import sys
 import time
@@ -52,11 +53,12 @@ def test_tensorboard_has_scalars_images_and_knobs(tmp_path, loggers):
     """The knobs are hyper-parameters from the start, beside the metric that the room names; scalars and one grid of images follow."""
     board, *_ = loggers(tmp_path, "a run", KNOBS)
     assert events(tmp_path).Tags()["scalars"] == []
-    board.log_metrics({METRIC: 0.25}, step=3)
+    board.log_metrics({METRIC: 0.25, "train_loss": 2.0, "epoch": 1}, step=3)
     tracking.show([board], "samples", np.full((5, 8, 8, 3), 200, np.uint8), step=0)
     board.finalize("success")
     seen = events(tmp_path)
-    assert [(event.step, event.value) for event in seen.Scalars(METRIC)] == [(3, 0.25)]
+    assert seen.Tags()["scalars"] == ["R@10/val", "loss/train"], "grouped by what is measured, and no chart of the epoch"
+    assert [(event.step, event.value) for event in seen.Scalars("R@10/val")] == [(3, 0.25)]
     assert [image.step for image in seen.Images("samples")] == [0]
     plugin = seen.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     hparams = HParamsPluginData.FromString(plugin).session_start_info.hparams
@@ -66,7 +68,16 @@ def test_tensorboard_has_scalars_images_and_knobs(tmp_path, loggers):
         and hparams["precision"].string_value == "None"
     )
     table = HParamsPluginData.FromString(seen.summary_metadata["_hparams_/experiment"].plugin_data.content).experiment
-    assert [metric.name.tag for metric in table.metric_infos] == [METRIC]
+    assert [metric.name.tag for metric in table.metric_infos] == ["R@10/val"]
+
+
+def test_a_run_is_shown_by_its_name_and_what_is_not_as_usual():
+    """An experiment by its file's name, a trial by its setting; what no folder is called becomes a line."""
+    defaults = {"learning_rate": 0.01, "tune": "*=1", "epochs": 4}
+    name = tracking.folder_name("nightly run", defaults | {"learning_rate": 0.003, "tune": "a/b > c=1"}, defaults)
+    assert re.fullmatch(r"\d{8}-\d{6}-nightly_run_learning_rate=0.003_tune=a_b_c=1", name)
+    assert re.fullmatch(r"\d{8}-\d{6}", tracking.folder_name("", defaults, defaults))
+    assert len(tracking.folder_name("x" * 999, defaults, defaults)) < 150
 
 
 def test_without_the_variable_there_is_only_tensorboard(tmp_path, loggers):

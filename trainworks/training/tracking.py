@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,17 @@ from trainworks.storage import mlflow_server
 EXPERIMENT = "trainworks"
 """MLflow's experiment, unless ``MLFLOW_EXPERIMENT_NAME`` names another."""
 
+LONGEST = 120
+"""Characters of a run's name and its knobs in the name of a folder."""
+
 log = logging.getLogger(__name__)
+
+
+def folder_name(run: str, knobs: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """What TensorBoard shows of a training that begins now: the time, what people call the *run*, and the knobs not at their defaults."""
+    changed = [f"{name}={value}" for name, value in knobs.items() if value != defaults[name]]
+    words = re.sub(r"[^\w.,=+*@-]+", "_", " ".join(filter(None, (run, *changed))))
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{words[:LONGEST]}".rstrip("-_")
 
 
 def loggers(logs: Path, run_name: str, knobs: Mapping[str, Any], metric: str) -> list[Logger]:
@@ -32,8 +44,8 @@ def loggers(logs: Path, run_name: str, knobs: Mapping[str, Any], metric: str) ->
     """
     uri = mlflow_server.uri()
     mlflow = _mlflow(uri, run_name) if uri else None
-    board = TensorBoardLogger(logs, name="", version="", default_hp_metric=False)
-    _log_knobs(board, knobs, metric)
+    board = _Board(logs, name="", version="", default_hp_metric=False)
+    _log_knobs(board, knobs, _tag(metric))
     if mlflow is None:
         return [board]
     mlflow.log_hyperparams(dict(knobs))
@@ -45,6 +57,20 @@ def show(loggers: Sequence[Logger], name: str, pixels_NHWC: np.ndarray, step: in
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_images(name, pixels_NHWC, step, dataformats="NHWC")
+
+
+class _Board(TensorBoardLogger):
+    """Curves in groups, what is measured before what it is measured on, and none of the epoch's own number, which would come first."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:  # type: ignore[override]
+        super().log_metrics({_tag(name): value for name, value in metrics.items() if name != "epoch"}, step)
+
+
+def _tag(metric: str) -> str:
+    """``val_R@10`` → ``R@10/val``."""
+    part, _, name = metric.partition("_")
+    return f"{name}/{part}"
 
 
 @rank_zero_only

@@ -80,7 +80,7 @@ def test_tensorboard_has_the_curves(tuned):
 
     events = EventAccumulator(str(tuned / "logs"))
     events.Reload()
-    assert {"train_loss", "val_loss", "val_R@10", "val_recall"} <= set(events.Tags()["scalars"])
+    assert {"loss/train", "loss/val", "R@10/val", "recall/val"} <= set(events.Tags()["scalars"])
 
 
 def test_the_same_run_gives_the_same_weights(run, tuned):
@@ -130,7 +130,7 @@ def test_every_loss_trains(run):
     assert history[2]["train_loss"] < history[1]["train_loss"]
     events = EventAccumulator(str(out / "logs"))
     events.Reload()
-    assert {f"train_loss_{term}" for term in ("clip", "siglip", "distill", "tags")} <= set(events.Tags()["scalars"])
+    assert {f"loss_{term}/train" for term in ("clip", "siglip", "distill", "tags")} <= set(events.Tags()["scalars"])
 
 
 def test_the_samples_are_what_the_model_saw(run, dataset):

@@ -4,10 +4,9 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
-from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -80,9 +79,13 @@ def finetune(
     files.clear()
 
 
-def finetune_here(untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, out: Path) -> None:
-    """`finetune` with its curves and checkpoints in the artifact root; what it ran on is noted in *out*, for the report."""
-    logs, resume = store.root() / "tensorboard" / f"{datetime.now():%Y%m%d-%H%M%S}", store.root() / "resume"
+def finetune_here(untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, out: Path, run: str = "") -> None:
+    """`finetune` with its curves and checkpoints in the artifact root; what it ran on is noted in *out*, for the report.
+
+    TensorBoard shows it by the name of the *run*, if it has one, and the knobs that are not at their default.
+    """
+    logs = store.root() / "tensorboard" / tracking.folder_name(run, _knobs(config), _knobs(TrainConfig()))
+    resume = store.root() / "resume"
     finetune(untouched, dataset, shards, config, logs, out, resume)
     store.share(logs)
     gpus = min(config.devices, torch.cuda.device_count())
@@ -94,8 +97,13 @@ def _plan(untouched: Path, dataset: Path, config: TrainConfig, logs: Path, resum
     versions = [code.digest(__name__), torch.__version__, pl.__version__]
     made_from = [manifest.digest(untouched), manifest.digest(dataset), repr(config), *versions]
     key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()
-    knobs = {name: getattr(value, "value", value) for name, value in vars(config).items()}
-    return lightning.Plan(config.epochs, config.devices, LIGHTNING_PRECISION[config.precision], resume, key, logs, knobs, "val_R@10")
+    return lightning.Plan(
+        config.epochs, config.devices, LIGHTNING_PRECISION[config.precision], resume, key, logs, _knobs(config), "val_R@10"
+    )
+
+
+def _knobs(config: TrainConfig) -> dict[str, Any]:
+    return {name: getattr(value, "value", value) for name, value in vars(config).items()}
 
 
 def _start(
