@@ -72,8 +72,8 @@ def check(data: DataConfig, train: TrainConfig, gate: GateConfig, source: str, r
     if train_on is TrainOn.SAGEMAKER:
         sagemaker.Deployment.from_environment()
     wanted = any(asked.name == "preference" and not asked.waived for asked in measures.parse(gate.gates, MEASURES))
-    current = releases.current(to)
-    waits = wanted and on_cluster() and not people.newer(people.beside(to), current.version if current else "")
+    current, judged = releases.current(to), people.beside(to)
+    waits = wanted and on_cluster() and not people.newer(judged, current.version if current else "")
     return Checked(
         weights.digest(train.weights),
         subsample.needs_embeddings(data.subsample),

@@ -26,6 +26,7 @@ from tasks import deployment, experiments
 from tasks import photostock as tasks
 from tasks.cache import CodeOf
 from tests.tasks.fake_admin import FakeAdmin
+from trainworks.errors import DataError
 from trainworks.photostock.curation.knobs import DataConfig
 from trainworks.photostock.delivery.knobs import GateConfig
 from trainworks.photostock.training.knobs import TrainConfig
@@ -330,6 +331,16 @@ def test_a_run_that_people_judge_waits_for_them_once_its_candidate_is_there(seri
     (branch,) = [node["branchNode"]["ifElse"] for node in serialized["photostock"]["nodes"] if node["id"] == "release"]
     assert branch["case"]["thenNode"]["workflowNode"]["subWorkflowRef"]["name"] == "workflows.photostock.judged"
     assert branch["elseNode"]["taskNode"]["referenceId"]["name"] == "tasks.photostock.release"
+
+
+def test_a_broken_file_of_judgements_is_refused_before_anything_expensive(tmp_path, monkeypatch):
+    """By `check`, with the line, whether or not a gate asks for people."""
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path))
+    (tmp_path / "release" / "judgements").mkdir(parents=True)
+    (tmp_path / "release" / "judgements" / "mine.jsonl").write_text("{}\n")
+    knobs = {**vars(DataConfig()), **vars(TrainConfig()), **vars(GateConfig())}
+    with pytest.raises(DataError, match=r"mine.jsonl: line 1 is no judgement"):
+        tasks.check.task_function(**knobs, source="sample", release_to=str(tmp_path / "release"), train_on=tasks.TrainOn.CPU)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,6 @@ def _judge(chosen: argparse.Namespace) -> None:
             print(f"goes on with the {len(judgements.given)} judgements in {judgements.path}")
         local.serve(app, chosen.port, "Judge")
         found = judge.result(tasks, judgements)
-    print(f"{len(judgements.given)} judgements are in {judgements.path}")
+    print(f"{len(judgements.given)} judgements are in {judgements.path}; a run counts those in the folder judgements of its releases")
     if found:
         print(*outcome.in_words(found), sep="\n")
