@@ -6,6 +6,7 @@ same bytes. A room's template extends ``report/page.html`` and takes its macros 
 What draws is imported where it is used: words for a terminal need none of it, and a service has none.
 """
 
+import functools
 import io
 import math
 import re
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import trainworks
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 _LONGEST = 240
@@ -80,13 +82,18 @@ def render(template: str, **content: object) -> str:
     Raises:
         jinja2.UndefinedError: the template names something that *content* lacks.
     """
+    return _environment(*trainworks.__path__).get_template(template).render(**content)
+
+
+@functools.cache  # templates are compiled once: a page that is served is made anew for each request
+def _environment(*folders: str) -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(list(trainworks.__path__)), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(cell=cell, kind=_kind, short=short, percent=percent, per_hundred=per_hundred, dollars=dollars)
-    return environment.get_template(template).render(**content)
+    return environment
 
 
 def cell(value: object) -> str:
