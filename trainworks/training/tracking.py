@@ -68,7 +68,7 @@ class _Board(TensorBoardLogger):
 
 
 def _tag(metric: str) -> str:
-    """``val_R@10`` → ``R@10/val``."""
+    """``val_loss`` → ``loss/val``."""
     part, _, name = metric.partition("_")
     return f"{name}/{part}"
 
