@@ -7,7 +7,7 @@ python -m benchmarks.sales_growth panel panel_on_spark --times 100 --keep "serie
 
 The retailer grows by stores: 10,000 series and 1.04 million lines of a till each time, 52 weeks, 500 products.
 With --by_month each month's lines are delivered, acquired and cleaned alone, for `acquire` holds all that it is given in memory.
-What it draws lies in --folder, where it is found again: 13 MB a million lines, and as much while they are cleaned.
+What it draws and makes lies in --folder, where it is found again: 25 MB a million lines, by month 4 MB.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 # Only the children import the heavy packages: a child's peak begins with the size of its parent.
@@ -26,15 +27,18 @@ STORES, PRODUCTS, WEEKS, LINES = 20, 500, 52, 2
 """Of the retailer taken once; lines of a product in a store and week, on average."""
 
 FIRST_DAY = "2025-01-06"
-KEEP = ""
+
+STAGES = ("acquire", "clean", "panel", "features", "backtest", "fit", "export", "forecast")
+ON_SPARK = "panel_on_spark"
+"""Takes minutes; after ``panel``, whose cells it must have."""
 
 
 def main() -> None:
     """Draw, measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("stages", nargs="*", default=[*STAGES], help=f"of {', '.join([*STAGES, *ON_SPARK])}")
+    parser.add_argument("stages", nargs="*", default=[*STAGES], help=f"of {', '.join([*STAGES, ON_SPARK])}")
     parser.add_argument("--times", nargs="*", type=int, default=[1, 4, 16], help="how often the retailer is taken")
-    parser.add_argument("--keep", default=KEEP, help="series that the panel keeps, as the knob; all by default")
+    parser.add_argument("--keep", default="", help="series that the panel keeps, as the knob; all by default")
     parser.add_argument("--by_month", action="store_true", help="acquire and clean each month's delivery alone")
     parser.add_argument("--folder", type=Path, help="where what is drawn and made lies; a temporary folder by default")
     chosen = parser.parse_args()
@@ -92,7 +96,7 @@ def _child(stage: str, folder: Path, **arguments: object) -> resource.struct_rus
     return used
 
 
-def draw(folder: Path, times: int, months: list[int] = [*range(1, 13)], **_: object) -> None:  # noqa: B006 (never changed)
+def draw(folder: Path, times: int, months: Sequence[int] = range(1, 13), **_: object) -> None:
     """The tables as a retailer delivers them: a file of sales a month, and what stands beside sales."""
     import numpy as np
     import pyarrow as pa
@@ -231,10 +235,6 @@ def _empty(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return folder
-
-
-STAGES = ("acquire", "clean", "panel", "features", "backtest", "fit", "export", "forecast")
-ON_SPARK = ("panel_on_spark",)
 
 
 if __name__ == "__main__":
