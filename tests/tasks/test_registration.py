@@ -187,7 +187,7 @@ def test_what_is_finetuned_in_one_place_is_known_in_the_others(tmp_path, monkeyp
     """GPU, CPU and SageMaker share one remembered output: the first one trains, the others find it."""
     ran = []
 
-    def train(start, dataset, shards, config, out):
+    def train(start, dataset, shards, config, out, name):
         ran.append(start)
         (out / "weights").write_text("trained")
 
