@@ -38,6 +38,9 @@ def trace(model, inputs: Mapping, outputs: Sequence[str], path: Path, longest: i
     import torch
 
     model.eval()
+    for module in model.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # the graph is the same, and what works in place takes the exporter three times as long
     with _quiet(), torch.no_grad():  # tracing what gradients would need takes a quarter longer
         dynamic = {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)}
         if longest:
