@@ -44,6 +44,16 @@ def test_lines_of_a_cell_are_added_up_and_returns_are_no_demand(tmp_path):
     assert (ledger["series"], ledger["periods"], ledger["planned"]) == (1, 4, 4)
 
 
+def test_lines_in_another_order_make_the_same_panel(tmp_path):
+    """Byte for byte, though sums of floats end in other bits: as where more threads add."""
+    sales = [{**line, "revenue": 0.1 * (number % 7)} for number, line in enumerate(weekly({MILK: [5, 6, 7, 8], BREAD: [1, 2, 3, 4]}) * 9)]
+    files = []
+    for name, lines in (("forth", sales), ("back", sales[::-1])):
+        made(tmp_path / name, sales=lines)
+        files.append({path.name: path.read_bytes() for path in (tmp_path / name / "panel").iterdir()})
+    assert files[0] == files[1]
+
+
 def test_a_cell_is_sold_zero_not_listed_closed_or_out_of_stock(tmp_path):
     """Only the first two are demand, and what is unlisted or shut does not sell."""
     sold = {

@@ -105,14 +105,19 @@ class Beside:
         return sums[0], sums[1]
 
     def worth(self, revenue: np.ndarray, priced: np.ndarray, listed: np.ndarray) -> np.ndarray:
-        """What a unit of each series is worth, (S,): the mean price paid, else planned, else in the table of products."""
+        """What a unit of each series is worth, (S,): the mean price paid, else planned, else in the table of products.
+
+        To nine digits: engines add in the order in which threads end, and the last bits would make another panel of the same lines.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             paid = np.nansum(revenue, axis=1) / np.nansum(np.where(np.isfinite(revenue), priced, np.nan), axis=1)
         price = self.covariates.get("price", np.full(self.shape, np.nan))
         count = np.isfinite(price).sum(axis=1)
         planned = np.divide(np.nansum(price, axis=1), count, out=np.full(self.shape[0], np.nan), where=count > 0)
         worth = np.where(np.isfinite(paid) & (paid > 0), paid, planned)
-        return np.where(np.isfinite(worth) & (worth > 0), worth, listed).astype(np.float64)
+        worth = np.where(np.isfinite(worth) & (worth > 0), worth, listed).astype(np.float64)
+        scale = 10.0 ** (8 - np.floor(np.log10(np.where(worth > 0, worth, 1))))
+        return np.round(worth * scale) / scale
 
     def _add(self, name: str, values: np.ndarray) -> None:
         self.covariates[name] = values.astype(np.float32)
