@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from trainworks.training import lightning
 from trainworks.training.ranks import ALONE
+from trainworks.training.seeds import seed
 
 STEPS = 5
 """Batches of an epoch, of eight points each."""
@@ -70,5 +71,5 @@ class Line(lightning.Learner):
 
 def parts(rank=ALONE, **how):
     """The line, its points and some others to validate on, as every process makes them."""
-    lightning.seed(3)
+    seed(3)
     return lightning.Parts(Line(rank, **how), Points(rank), DataLoader([points(1_000)], batch_size=None))

@@ -8,7 +8,6 @@ from the first step on.
 import json
 import logging
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -167,14 +166,6 @@ class Plan(NamedTuple):
     def files(self) -> Files:
         """The training's checkpoints."""
         return Files(self.resume, self.key)
-
-
-def seed(number: int) -> None:
-    """Start all random draws at *number*, before a net is built, and silence Lightning's hints."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hints at hardware and products
-    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec", module="pytorch_lightning")
-    warnings.filterwarnings("ignore", "It is recommended to use `self.log", module="pytorch_lightning")  # all ranks log the same
-    pl.seed_everything(number, verbose=False)
 
 
 def require_gpus(config: Any) -> None:

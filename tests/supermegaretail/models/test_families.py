@@ -9,15 +9,15 @@ import pytest
 from tests.supermegaretail.models.priced_panel import draw_priced
 from trainworks.supermegaretail.backtest.learning import WARM_UP, fit, learnable, recipe_for
 from trainworks.supermegaretail.features.design import design
-from trainworks.supermegaretail.models import heads, nets
+from trainworks.supermegaretail.models import heads, ratio_net
 from trainworks.supermegaretail.models.knobs import Inputs, Targets
-from trainworks.supermegaretail.models.language import FAMILIES, family
+from trainworks.supermegaretail.models.language import FAMILIES
 from trainworks.supermegaretail.models.merged import Mean, graph_of
 
 FEATURES = "lag(1, 2) + mean(4, 13) + std(8) + sold(8) + since_sale + age + peers(8) + past(1)"
 INPUTS = Inputs(FEATURES, "promotion@plan + price@plan + weather@past(1)", "price: down, promotion: up", 4, 1)
 ORIGIN = 75
-SHIPS = [name for name in FAMILIES if family(name).ships]
+SHIPS = [name for name in FAMILIES if FAMILIES[name].ships]
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +29,10 @@ def panel():
 @pytest.fixture(scope="module", autouse=True)
 def _short_training():
     """A net is trained for 60 steps."""
-    steps = nets.STEPS
-    nets.STEPS = 60
+    steps = ratio_net.STEPS
+    ratio_net.STEPS = 60
     yield
-    nets.STEPS = steps
+    ratio_net.STEPS = steps
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def learned(panel):
 
     def learn(name):
         if name not in known:
-            made = family(name)(3) if name in ("arima", "ets") else family(name)()
+            made = FAMILIES[name](3) if name in ("arima", "ets") else FAMILIES[name]()
             recipe = recipe_for(panel.until(ORIGIN), [made], INPUTS)
             model, residuals = fit(panel.until(ORIGIN), made, recipe, INPUTS)
             known[name] = model, residuals, design(panel.until(ORIGIN, 4), [ORIGIN], range(1, 5), recipe)
@@ -77,7 +77,7 @@ def test_a_graph_answers_as_its_model(learned, name):
 
 def test_an_average_is_one_graph(learned, panel):
     """Of models that each take their own columns from the same rows."""
-    families = [family(name)() for name in ("lift_smoothing", "boosting", "lstm")]
+    families = [FAMILIES[name]() for name in ("lift_smoothing", "boosting", "lstm")]
     recipe = recipe_for(panel.until(ORIGIN), families, INPUTS)
     own = [recipe_for(panel.until(ORIGIN), [made], INPUTS) for made in families]
     members = [(fit(panel.until(ORIGIN), made, of, INPUTS)[0], of.columns) for made, of in zip(families, own, strict=True)]
@@ -87,10 +87,10 @@ def test_an_average_is_one_graph(learned, panel):
     assert np.allclose(session.run(["mean"], {"features": rows})[0], model.mean(rows), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if family(name).random and name not in ("rnn", "transformer")])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if FAMILIES[name].random and name not in ("rnn", "transformer")])
 def test_a_seed_is_a_model(panel, learned, name):
     """To the bit."""
-    made = family(name)()
+    made = FAMILIES[name]()
     recipe = recipe_for(panel.until(ORIGIN), [made], INPUTS)
     again, _ = fit(panel.until(ORIGIN), made, recipe, INPUTS)
     model, _, rows = learned(name)
@@ -112,7 +112,7 @@ def test_a_model_with_a_plan_beats_smoothing_and_loses_to_it_with_shuffled_targe
     assert loss(*learned(name)) < 0.9 * smoothing
     if name != "lift_smoothing":  # it only chooses among five shares
         wrong = replace(INPUTS, targets=Targets.SHUFFLED)
-        made = family(name)()
+        made = FAMILIES[name]()
         recipe = recipe_for(panel.until(ORIGIN), [made], wrong)
         model, residuals = fit(panel.until(ORIGIN), made, recipe, wrong)
         rows = design(panel.until(ORIGIN, 4), [ORIGIN], range(1, 5), recipe)
@@ -123,7 +123,7 @@ def test_a_model_with_a_plan_beats_smoothing_and_loses_to_it_with_shuffled_targe
 def test_a_dearer_plan_never_raises_a_mean(panel, learned, name):
     """Nor does a promotion that is taken away, as ``monotone`` asks."""
     model, _, rows = learned(name)
-    made = family(name)()
+    made = FAMILIES[name]()
     recipe = recipe_for(panel.until(ORIGIN), [made], INPUTS)
     before = model.mean(rows.values)
     for covariate, change in (("price", lambda plan: plan * 1.3), ("promotion", lambda plan: plan * 0)):
@@ -140,7 +140,7 @@ def test_a_dearer_plan_never_raises_a_mean(panel, learned, name):
 def test_rows_to_learn_from_reach_the_newest_period(panel):
     """And all their targets are known and demand."""
     known = panel.until(ORIGIN)
-    rows = learnable(known, recipe_for(known, [family("naive")()], INPUTS), INPUTS)
+    rows = learnable(known, recipe_for(known, [FAMILIES["naive"]()], INPUTS), INPUTS)
     assert (rows.origin + rows.step).max() == ORIGIN
     assert np.isfinite(rows.target).all()
 
@@ -149,5 +149,5 @@ def test_rows_to_learn_from_reach_the_newest_period(panel):
 def test_no_more_is_learned_than_the_history(panel, history):
     """The sales of all rows are of its periods."""
     known = panel.until(ORIGIN)
-    rows = learnable(known, recipe_for(known, [family("naive")()], INPUTS), replace(INPUTS, history=history))
+    rows = learnable(known, recipe_for(known, [FAMILIES["naive"]()], INPUTS), replace(INPUTS, history=history))
     assert (rows.origin + rows.step).min() == max(ORIGIN + 1 - history, WARM_UP + 1)

@@ -1,10 +1,14 @@
 """The little language ``models``."""
 
+import subprocess
+import sys
+
 import pytest
 
+from trainworks import code
 from trainworks.errors import LanguageError
 from trainworks.supermegaretail.models.knobs import ModelConfig
-from trainworks.supermegaretail.models.language import FAMILIES, alone, family, models
+from trainworks.supermegaretail.models.language import FAMILIES, alone, models
 
 
 def test_models_have_names_numbers_and_members():
@@ -43,7 +47,7 @@ def test_every_family_says_which_columns_it_needs(name):
     """In the language of features."""
     from trainworks.supermegaretail.features.languages import features
 
-    assert features(family(name)().features)
+    assert features(FAMILIES[name]().features)
 
 
 def test_a_baseline_is_asked_for():
@@ -59,3 +63,17 @@ def test_a_model_stands_alone_with_its_members():
     of_average = alone(text, "average(moving_average, lift_smoothing)")
     assert of_average == "moving_average(8) + lift_smoothing + average(moving_average, lift_smoothing)"
     assert models(of_average)[-1].members == ("moving_average(8)", "lift_smoothing")
+
+
+def test_reading_the_language_imports_nothing_heavy():
+    """Every pod reads it, and few train: torch and LightGBM come with the first model that is fitted."""
+    program = "import sys; from trainworks.supermegaretail.models.knobs import ModelConfig; ModelConfig(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {"torch", "pytorch_lightning", "lightgbm", "sklearn", "statsforecast"}.isdisjoint(done.stdout.split())
+
+
+def test_what_is_remembered_of_a_model_depends_on_its_code():
+    """A change of trees makes backtests and fits anew."""
+    for stage in ("backtest.backtest", "backtest.shipped"):
+        reached = code.closure(f"trainworks.supermegaretail.{stage}")
+        assert {f"trainworks.supermegaretail.models.{name}" for name in ("baselines", "trees", "ratio_net", "svm")} <= reached

@@ -24,6 +24,7 @@ from trainworks.storage import manifest, store
 from trainworks.training import lightning, tracking
 from trainworks.training.moving_average import MovingAverage
 from trainworks.training.ranks import ALONE, Rank
+from trainworks.training.seeds import seed
 
 LIGHTNING_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {Precision.FP32: "32-true", Precision.BF16: "bf16-mixed"}
 
@@ -110,7 +111,7 @@ def _start(
     untouched: Path, dataset: Path, shards: list[Path], config: TrainConfig, scratch: Path, rank: Rank = ALONE
 ) -> tuple[Inputs, Finetuner]:
     """Inputs and model as they are before the first step, the same in every process."""
-    lightning.seed(config.seed)
+    seed(config.seed)
     model = towers.read(untouched)
     inputs = Inputs(model, untouched, dataset, shards, config, scratch, rank)
     return inputs, Finetuner(model, config, config.epochs * len(inputs.pairs), rank)

@@ -16,7 +16,7 @@ from trainworks.intervals import bootstrap
 from trainworks.supermegaretail.backtest.parts import Part, average
 from trainworks.supermegaretail.features.recipe import SERIES, codes, learn, series_names
 from trainworks.supermegaretail.models import heads
-from trainworks.supermegaretail.models.language import alone, family, models
+from trainworks.supermegaretail.models.language import FAMILIES, alone, models
 from trainworks.supermegaretail.panel.panel import Panel
 from trainworks.supermegaretail.quantiles import COLUMNS
 
@@ -56,7 +56,7 @@ def choose(panel: Path, parts: Sequence[Path], text: str, head: str, horizon: in
     if not finite:
         raise DataError(f"no model forecast anything that was sold after the origins {', '.join(chose)}")
     ranked = sorted(finite, key=lambda name: finite[name])
-    single = {model.name: family(model.family) for model in tried if not model.members}
+    single = {model.name: FAMILIES[model.family] for model in tried if not model.members}
     ships = {model.name for model in tried if all(single[name].ships for name in model.members or (model.name,))}
     baselines = {name for name, kind in single.items() if kind.baseline}
     baseline = next((name for name in ranked if name in baselines), None)

@@ -41,10 +41,10 @@ class ModelConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        from trainworks.supermegaretail.models.language import AVERAGE, family, models
+        from trainworks.supermegaretail.models.language import AVERAGE, FAMILIES, models
 
         tried = models(self.models)
-        if not any(model.family != AVERAGE and family(model.family).baseline for model in tried):
+        if not any(model.family != AVERAGE and FAMILIES[model.family].baseline for model in tried):
             self.refuse("models", "needs a baseline to compare with, such as empirical(52) or exponential_smoothing")
 
 

@@ -2,31 +2,31 @@
 
 import inspect
 from dataclasses import dataclass
-from importlib import import_module
 
 from trainworks.errors import LanguageError
 from trainworks.grammar import Call, calls, require
+from trainworks.supermegaretail.models import baselines, classical, nets, promotion, svm, trees
 from trainworks.supermegaretail.models.protocol import Family
 
-FAMILIES = {
-    "naive": "baselines.Naive",
-    "seasonal_naive": "baselines.SeasonalNaive",
-    "moving_average": "baselines.MovingAverage",
-    "empirical": "baselines.Empirical",
-    "exponential_smoothing": "baselines.ExponentialSmoothing",
-    "lift_smoothing": "promotion.LiftSmoothing",
-    "promotion_regression": "promotion.PromotionRegression",
-    "decision_tree": "trees.DecisionTree",
-    "random_forest": "trees.RandomForest",
-    "boosting": "trees.Boosting",
-    "svm": "svm.Svm",
-    "lstm": "nets.Lstm",
-    "rnn": "nets.Rnn",
-    "transformer": "nets.Transformer",
-    "arima": "classical.Arima",
-    "ets": "classical.Ets",
+FAMILIES: dict[str, type[Family]] = {
+    "naive": baselines.Naive,
+    "seasonal_naive": baselines.SeasonalNaive,
+    "moving_average": baselines.MovingAverage,
+    "empirical": baselines.Empirical,
+    "exponential_smoothing": baselines.ExponentialSmoothing,
+    "lift_smoothing": promotion.LiftSmoothing,
+    "promotion_regression": promotion.PromotionRegression,
+    "decision_tree": trees.DecisionTree,
+    "random_forest": trees.RandomForest,
+    "boosting": trees.Boosting,
+    "svm": svm.Svm,
+    "lstm": nets.Lstm,
+    "rnn": nets.Rnn,
+    "transformer": nets.Transformer,
+    "arima": classical.Arima,
+    "ets": classical.Ets,
 }
-"""Name → module and class; a module is imported only for a model that is used."""
+"""By name. Their modules import what takes seconds (LightGBM, torch, scikit-learn) only when a model is fitted."""
 
 AVERAGE = "average"
 
@@ -42,13 +42,7 @@ class Model:
 
     def build(self) -> Family:
         """The family with its numbers."""
-        return family(self.family)(*self.args)
-
-
-def family(name: str) -> type[Family]:
-    """The class of a family."""
-    module, _, kind = FAMILIES[name].partition(".")
-    return getattr(import_module(f"trainworks.supermegaretail.models.{module}"), kind)
+        return FAMILIES[self.family](*self.args)
 
 
 def models(text: str) -> list[Model]:
@@ -76,7 +70,7 @@ def alone(text: str, name: str) -> str:
 
 def _single(text: str, call: Call) -> Model:
     model = Model(_name(call), call.name, call.args)
-    parameters = inspect.signature(family(call.name)).parameters.values()
+    parameters = inspect.signature(FAMILIES[call.name]).parameters.values()
     most = 0 if any(each.kind == each.VAR_KEYWORD for each in parameters) else len(parameters)
     unlimited = any(each.kind == each.VAR_POSITIONAL for each in parameters) and most > 0
     numbers = all(isinstance(value, int | float) and value > 0 for value in call.args)
