@@ -1,12 +1,12 @@
 """What two models find for the same queries, kept for people to judge: the one that is to ship, and what it is to be better than."""
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from trainworks import sampling
 from trainworks.photostock.evaluation import ranking
 
 FILE = "found.parquet"
@@ -54,4 +54,4 @@ def table(asked: Mapping[str, Sequence[str]], ids: Sequence[str], model: Model, 
 
 def lot(seed: int, *of: str) -> float:
     """A number from 0 to 1 that *seed* and the words *of* decide, and nothing else."""
-    return random.Random("\n".join([str(seed), *of])).random()
+    return float(sampling.chance(seed, 0, "\n".join(of)).random())
