@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import itertools
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import boto3
 import moto
 import pytest
 
+from tests.fault_proxy import fault_proxy
 from trainworks.errors import StorageError, StorageUnreachable
 from trainworks.storage import aws, s3
 from trainworks.storage.manifest import sha256
@@ -104,6 +106,38 @@ def test_after_an_error_nothing_begins(bucket, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing\.onnx"):
         s3.each(work, {str(n): 1 for n in range(500)} | {"large": s3.LARGE})
     assert len(begun) < 250 and "large" not in begun
+
+
+def test_parts_of_two_objects_never_make_a_file(bucket, s3_server, tmp_path, monkeypatch):
+    """An object that is replaced between two of its parts is refused, and leaves what was there, and nothing else."""
+    monkeypatch.setattr(s3, "PART", 100)
+    target, parts, direct = tmp_path / "weights", itertools.count(), boto3.client("s3")
+    s3.put(f"{bucket}/weights", b"1" * 250)
+    s3.download(f"{bucket}/weights", target)
+
+    def replace(method, path):
+        if method == "GET" and next(parts) == 1:
+            direct.put_object(Bucket=bucket.removeprefix(s3.SCHEME), Key="weights", Body=b"2" * 250)
+
+    with fault_proxy(s3_server) as proxy:
+        proxy.before = replace
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        with pytest.raises(StorageError, match="replaced while it was read"):
+            s3.download(f"{bucket}/weights", target)
+    assert target.read_bytes() == b"1" * 250 and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_part_that_fails_comes_again(bucket, s3_server, tmp_path, monkeypatch):
+    """Whichever request of a download is cut in its answer, the file is whole."""
+    monkeypatch.setattr(s3, "PART", 1000)
+    content = os.urandom(2500)
+    s3.put(f"{bucket}/weights", content)
+    with fault_proxy(s3_server) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        for at in (2, 3, 4):
+            proxy.plan("cut in the answer", at)
+            s3.download(f"{bucket}/weights", tmp_path / "weights")
+            assert proxy.count == 5 and (tmp_path / "weights").read_bytes() == content
 
 
 UP_AND_DOWN = """

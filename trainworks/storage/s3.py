@@ -22,6 +22,11 @@ LARGE = 8 * 2**20
 AT_ONCE = 16
 """Smaller objects on their way at the same time."""
 
+PART = 32 * 2**20
+"""Bytes of a large object that one request brings."""
+CHUNK = 2**18
+"""Bytes from the network to a file at a time."""
+
 T = TypeVar("T")
 
 
@@ -127,7 +132,7 @@ def _save(uri: str, path: Path) -> None:
 
     def write(body: Any) -> bool:
         with path.open("wb") as file:
-            shutil.copyfileobj(body, file, 2**20)
+            shutil.copyfileobj(body, file, CHUNK)
         return True
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,19 +141,36 @@ def _save(uri: str, path: Path) -> None:
 
 
 def download(uri: str, path: Path) -> None:
-    """Download the one object *uri* to *path*, which appears when it is complete.
+    """Download the one object *uri* to *path*, which appears when it is complete; `AT_ONCE` parts of it at a time.
 
     Raises:
         FileNotFoundError: there is no such object.
+        StorageError: it became another one meanwhile.
     """
+    found = stat(uri)
+    if found is None:
+        raise FileNotFoundError(f"{uri}: no such object")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _at(uri) as (client, bucket, key):
-        try:
-            client.download_file(bucket, key, str(path))
-        except client.exceptions.ClientError as error:
-            if _is_missing(error):
-                raise FileNotFoundError(f"{uri}: no such object") from error
-            raise
+    draft = path.with_name(f".{uuid.uuid4().hex}")
+
+    def bring(start: int) -> None:
+        def write(body: Any) -> bool:
+            with draft.open("r+b") as file:
+                file.seek(start)
+                shutil.copyfileobj(body, file, CHUNK)
+            return True
+
+        if not _get(uri, write, found.etag, Range=f"bytes={start}-{min(start + PART, found.size) - 1}"):
+            raise StorageError(f"{uri}: expected one object from start to end, it was replaced while it was read; read it again")
+
+    try:
+        draft.touch()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for _ in pool.map(bring, range(0, found.size, PART)):
+                pass
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def upload(path: Path, uri: str) -> None:
@@ -225,14 +247,14 @@ def _scratch(uri: str) -> str:
     return f"{uri.rstrip('/')}/.probe-{uuid.uuid4().hex}"
 
 
-def _get(uri: str, consume: Callable[[Any], T], etag: str | None = None) -> tuple[T, str] | None:
+def _get(uri: str, consume: Callable[[Any], T], etag: str | None = None, **request: str) -> tuple[T, str] | None:
     """What *consume* makes of an object's body, and its ETag. botocore does not try again once a body has begun: this does."""
     with _at(uri) as (client, bucket, key):
         from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
 
         for attempt in range(1, aws.ATTEMPTS + 1):
             try:
-                answer = client.get_object(Bucket=bucket, Key=key)
+                answer = client.get_object(Bucket=bucket, Key=key, **request)
             except client.exceptions.ClientError as error:
                 if _is_missing(error):
                     return None
