@@ -13,15 +13,13 @@ COPY pyproject.toml constraints.txt ./
 # Export and the untouched backbone need torch, but no CUDA, which is most of its size. Where PyTorch's own index cannot be
 # reached, an empty TORCH_BACKEND takes torch from the same index as the rest.
 ARG TORCH_BACKEND=cpu
-# Anything but empty for a cluster that is registered with TRAINWORKS_SPARK: pyspark and its Java are 400 MB that nothing else needs.
-ARG SPARK=
 # Behind a proxy that opens TLS: --secret id=certificates,src=/etc/ssl/certs/ca-certificates.crt, or whichever file has its authority.
 # Compiled at once: nothing in a pod may write bytecode, so that every process would compile what it imports anew.
 RUN --mount=type=secret,id=certificates \
     if [ -e /run/secrets/certificates ]; then export PIP_CERT=/run/secrets/certificates SSL_CERT_FILE=/run/secrets/certificates; fi \
     && pip install --no-cache-dir "uv>=0.11,<1" \
     && uv pip install --system --system-certs --no-cache --compile-bytecode --requirements pyproject.toml --constraints constraints.txt \
-       --extra train --extra retail --extra flyte --extra cloud ${SPARK:+--extra spark} ${TORCH_BACKEND:+--torch-backend "${TORCH_BACKEND}"} \
+       --extra train --extra retail --extra flyte --extra cloud ${TORCH_BACKEND:+--torch-backend "${TORCH_BACKEND}"} \
     && pip uninstall --yes uv
 
 COPY trainworks trainworks

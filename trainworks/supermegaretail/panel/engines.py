@@ -4,6 +4,7 @@ Both see days as whole numbers since 1970, and a table's columns date, start and
 """
 
 import os
+import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from typing import Any, Self
 
 import pyarrow as pa
 from pyarrow import parquet
+
+from trainworks.storage import store
+from trainworks.supermegaretail.panel import s3a
 
 RENAMED = {"date": "day", "start": "first_day", "end": "last_day"}
 WIDEST = {"quantity": "DOUBLE", "revenue": "DOUBLE", "price": "DOUBLE", "discount": "DOUBLE", "on_hand": "DOUBLE"}
@@ -122,7 +126,11 @@ class Spark(Engine):
         self._views: list[str] = []
 
     def _view(self, name: str, files: list[str], columns: list[str]) -> None:
-        rows = self._session.read.option("mergeSchema", "true").parquet(*files)
+        reader = self._session.read.option("mergeSchema", "true")
+        if not re.match(r"local(\[|$)", str(self._session.sparkContext.master)):  # executors elsewhere see no file of this machine
+            files = [s3a.address(Path(file)) for file in files]
+            reader = reader.options(**(s3a.settings() if store.remote() else {}))
+        rows = reader.parquet(*files)
         rows.selectExpr(*columns).createOrReplaceTempView(name)
         self._views.append(name)
 
