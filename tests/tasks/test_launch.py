@@ -99,8 +99,10 @@ def nodes(execution: Any) -> dict[str, Any]:
 def first(flyte):
     """The smoke plan to its end; the pod that trains is killed once it has written a checkpoint."""
     execution = flyte.launch("photostock.smoke", epochs=6, release_to=f"{flyte.bucket}/release")
+    trains = f"{execution.id.name}-finetune-on-cpu-0"
+    flyte.until(lambda: trains in flyte.kubelet.names or flyte.cluster.ended(execution.id.name))
     flyte.until(lambda: flyte.cluster.store.names("artifacts/resume/") or flyte.cluster.ended(execution.id.name))
-    flyte.kubelet.kill(f"{execution.id.name}-finetune-on-cpu-0")
+    flyte.kubelet.kill(trains)
     return flyte.followed(execution)
 
 
