@@ -51,9 +51,12 @@ class Flyte:
         self.kubelet.forks.wait()
 
     def launch(self, plan: str, **inputs: Any) -> Any:
-        """Start a launch plan on the drawn catalogue."""
-        given = {"source": f"{self.bucket}/catalogue/catalogue.jsonl", **KNOBS, **inputs}
-        return self.remote.execute(self.remote.fetch_launch_plan(name=plan, version="v1"), inputs=given, wait=False)
+        """Start a launch plan."""
+        return self.remote.execute(self.remote.fetch_launch_plan(name=plan, version="v1"), inputs=inputs, wait=False)
+
+    def smoke(self, **inputs: Any) -> Any:
+        """Start PhotoStock's smoke plan on the drawn catalogue."""
+        return self.launch("photostock.smoke", source=f"{self.bucket}/catalogue/catalogue.jsonl", **KNOBS, **inputs)
 
     def until(self, holds: Callable[[], object], seconds: float = 300) -> None:
         """Wait for it."""
@@ -98,7 +101,7 @@ def nodes(execution: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def first(flyte):
     """The smoke plan to its end; the pod that trains is killed once it has written a checkpoint."""
-    execution = flyte.launch("photostock.smoke", epochs=6, release_to=f"{flyte.bucket}/release")
+    execution = flyte.smoke(epochs=6, release_to=f"{flyte.bucket}/release")
     trains = f"{execution.id.name}-finetune-on-cpu-0"
     flyte.until(lambda: trains in flyte.kubelet.names or flyte.cluster.ended(execution.id.name))
     flyte.until(lambda: flyte.cluster.store.names("artifacts/resume/") or flyte.cluster.ended(execution.id.name))
@@ -128,7 +131,7 @@ def test_a_pod_that_was_killed_is_tried_again_and_goes_on(flyte, first):
 
 def test_launched_again_every_stage_is_found_in_the_cache(flyte, first):
     """By the content of its inputs; what must look again looks again, and the release is the same."""
-    again = flyte.followed(flyte.launch("photostock.smoke", epochs=6, release_to=f"{flyte.bucket}/release"))
+    again = flyte.followed(flyte.smoke(epochs=6, release_to=f"{flyte.bucket}/release"))
     assert again.is_successful, flyte.told(again)
     tasks = {name: node.closure.task_node_metadata for name, node in nodes(again).items()}
     assert {name for name, task in tasks.items() if task and task.cache_status == catalog_pb2.CACHE_HIT} == CACHED
@@ -139,19 +142,9 @@ def test_launched_again_every_stage_is_found_in_the_cache(flyte, first):
 
 def test_a_bad_knob_is_told_within_a_hundred_characters(flyte):
     """All that lists of executions show; one pod is all it costs."""
-    execution = flyte.followed(flyte.launch("photostock.smoke", epochs=-1))
+    execution = flyte.followed(flyte.smoke(epochs=-1))
     assert "epochs = -1" in execution.error.message[:100], execution.error.message
     assert flyte.pods(execution) == ["check-0"]
-
-
-def test_a_sweep_tries_its_settings_in_pods(flyte, first):
-    """A round is made in a pod, and run as a map task; the winner's file is left in the bucket."""
-    knobs = {"epochs": 1, "space": "learning_rate = 0.001 | 0.01", "trials": 2, "parallel": 2, "sampler": "grid"}
-    execution = flyte.followed(flyte.launch("photostock.sweep", **knobs))
-    assert execution.is_successful, flyte.told(execution)
-    rounds = nodes(execution)["search-0-trials-1"].task_executions[0].closure.metadata.external_resources
-    assert [each.phase for each in rounds] == [execution_pb2.TaskExecution.SUCCEEDED] * 2
-    assert b"learning_rate" in flyte.cluster.store.get(execution.outputs.get("winner"))
 
 
 def test_an_image_that_cannot_be_pulled_is_told_soon(flyte, monkeypatch):
@@ -159,7 +152,7 @@ def test_an_image_that_cannot_be_pulled_is_told_soon(flyte, monkeypatch):
     monkeypatch.setattr(flyte.kubelet, "pulled", set())
     monkeypatch.setattr(cluster, "PULL", 0.3)
     monkeypatch.setattr(cluster, "EVERY", 0.1)
-    execution = flyte.launch("photostock.smoke")
+    execution = flyte.smoke()
     said = cluster._follow(flyte.remote, execution, quiet=True)
     assert re.search('check: .*Back-off pulling image "localhost:30000/.*": push the image, or mend its name', said), said
     flyte.until(lambda: flyte.cluster.ended(execution.id.name))
@@ -185,3 +178,13 @@ def test_the_other_pipeline_goes_through_by_one_command(flyte):
     assert re.search(r"bundle +s3://flyte/artifacts/smoke/versions/.*\n.*\n +released +True\n +why +every gate holds", done.stdout), (
         done.stdout
     )
+
+
+def test_a_sweep_tries_its_settings_in_pods(flyte):
+    """A round is made in a pod, and run as a map task; the winner's file is left in the bucket. Its panel is that of the smoke plan."""
+    tried = {"space": "head = empirical | negative_binomial", "trials": 2, "parallel": 2, "sampler": "grid"}
+    execution = flyte.followed(flyte.launch("supermegaretail.sweep", source="sample", models="exponential_smoothing", origins=2, **tried))
+    assert execution.is_successful, flyte.told(execution)
+    rounds = nodes(execution)["search-0-trials-1"].task_executions[0].closure.metadata.external_resources
+    assert [each.phase for each in rounds] == [execution_pb2.TaskExecution.SUCCEEDED] * 2
+    assert b"head" in flyte.cluster.store.get(execution.outputs.get("winner"))
