@@ -187,6 +187,7 @@ def finetuned(case: str, start: str, epochs: int, shards: list[str], dataset: st
             "image": f"shortest({side}) > center_crop({side})",
             "augment_image": setting["augment_image"],
             "augment_text": "",
+            "loss": "clip",
             "tune": setting["tune"],
             "average": "",
             "epochs": epochs,
@@ -258,7 +259,7 @@ def step(start: str, shards: list[str], dataset: str, trimmed: bool = False, bf1
             rows, data.paths(shards), Preprocessing(f"shortest({model.size}) > center_crop({model.size})"), Path(scratch) / "pixels"
         )
         pairs = batch(pictures, rows["caption"].tolist(), tokens(model.tokenizer))
-    tuner = Finetuner(model, TrainConfig(tune="*=1", batch_size=BATCH), steps=1000)
+    tuner = Finetuner(model, TrainConfig(loss="clip", tune="*=1", batch_size=BATCH), steps=1000)
     if not trimmed:
         tuner.embed_texts = lambda model, text: model.encode_text(text, normalize=True)  # type: ignore[method-assign]
     optimizer = torch.optim.AdamW(tuner.optimised, betas=(0.9, 0.98), eps=1e-6, fused=fused)

@@ -9,6 +9,7 @@ from trainworks.errors import DataError
 from trainworks.photostock.curation import index
 from trainworks.photostock.model.towers import build
 from trainworks.photostock.preprocessing.text import Prompt
+from trainworks.photostock.training import changes
 from trainworks.photostock.training import dataset as data
 from trainworks.photostock.training.knobs import Pairs, TrainConfig
 from trainworks.training.ranks import ALONE, Rank
@@ -20,7 +21,7 @@ def tokenizer():
     return build("lite0-minilm", 32).tokenizer
 
 
-def pairs(n, tokenizer, rank=ALONE, **knobs):
+def pairs(n, tokenizer, rank=ALONE, with_changes=False, **knobs):
     """A loader over *n* pictures whose pixels are all their own number."""
     rows = pd.DataFrame(
         {
@@ -32,7 +33,9 @@ def pairs(n, tokenizer, rank=ALONE, **knobs):
     )
     pixels = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 4, 4, 3))
     config = TrainConfig(**{"batch_size": 4, **knobs})
-    return data.PairLoader(rows, pixels, data.tokens(tokenizer), Prompt("{title}"), config, "tags" in config.loss, rank)
+    pixels = pixels + 50 * np.arange(4, dtype=np.uint8)[:, None] * with_changes  # so that a mirrored picture is another
+    changed = pixels + 1 if with_changes else None
+    return data.PairLoader(rows, pixels, data.tokens(tokenizer), Prompt("{title}"), config, "tags" in config.loss, rank, changed)
 
 
 def epoch_of(loader, tokenizer):
@@ -95,6 +98,20 @@ def test_a_batch_brings_one_tag_of_each_picture_that_has_any(tokenizer):
         tags = [tokenizer.decode(ids) for ids in batch.tags.text.tolist()]
         assert tags == sorted(set(tags)) and set(tags) <= {"even", "small"}
         assert [row.all() for row in batch.tags.has.numpy()] == [number % 2 == 0 for number in batch.image[:, 0, 0, 0].tolist()]
+
+
+@pytest.mark.parametrize("of", [1, 2])
+def test_every_pair_comes_changed_too(tokenizer, of):
+    """The same picture, mirrored where it is, and the same text with its typo; a part of the batch for each rank."""
+    loaders = [pairs(10, tokenizer, Rank(number, of), with_changes=True, augment_image="flip") for number in range(of)]
+    mirrored = set()
+    for batch in (batch for _ in range(2) for loader in loaders for batch in loader):
+        assert batch.changed.image.equal(batch.image + 1)
+        mirrored |= set((batch.image[:, 0, 0, 0] >= 150).tolist())
+        texts, changed = (tokenizer.decode_batch(part.text.tolist()) for part in (batch, batch.changed))
+        assert changed == tokenizer.decode_batch([encoding.ids for encoding in tokenizer.encode_batch([*map(changes.text, texts)])])
+        assert all(one != other for one, other in zip(texts, changed, strict=True))
+    assert mirrored == {False, True}
 
 
 @pytest.mark.parametrize("of", [1, 2, 4])

@@ -22,7 +22,7 @@ KNOBS = {
     "image": "squash(32)",
     "augment_image": "flip",
     "tune": "logit_scale=1, *.head=1, image.norms=0, image.last(1)=0.1@2, *=0",
-    "loss": "clip + 0.1*siglip + 0.2*distill + 0.5*tags",
+    "loss": "clip + 0.1*siglip + 0.2*distill + 0.5*tags + 3*invariance",
     "average": "ema(0.9) > wise",
     "epochs": 3,
     "batch_size": 16,

@@ -6,7 +6,7 @@ import torch
 
 from trainworks.photostock.model import towers
 from trainworks.photostock.model.untouched import load
-from trainworks.photostock.training import locked
+from trainworks.photostock.training import changes, locked
 from trainworks.photostock.training.inputs import Inputs
 from trainworks.photostock.training.knobs import TrainConfig
 
@@ -62,13 +62,19 @@ def test_attention_pooling_is_no_separate_head():
     assert locked.has_separate_head(model, "text")
 
 
-@pytest.mark.parametrize(("loss", "augment", "columns"), [("clip", "", ()), ("clip", "sample_field", ("texts",)), ("tags", "", ("tags",))])
+@pytest.mark.parametrize(
+    ("loss", "augment", "columns"),
+    [("clip", "", ()), ("clip", "sample_field", ("texts",)), ("tags", "", ("tags",)), ("clip + invariance", "sample_field", ("texts",))],
+)
 def test_only_texts_that_the_recipe_draws_are_made(untouched, shards, dataset, tmp_path, monkeypatch, loss, augment, columns):
-    """Captions of both splits; of training pictures the other texts where a field is drawn, and single tags where the loss asks."""
+    """Captions of both splits; of training pictures the other texts where a field is drawn, single tags and typos where the loss asks."""
     monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path / "artifacts"))
     config = TrainConfig(image="squash(32)", loss=loss, augment_text=augment, tune="*.head=1, *=0", batch_size=16)
     inputs = Inputs(towers.read(untouched), untouched, dataset, shards, config, tmp_path)
     train, val = inputs.rows["train"], inputs.rows["val"]
     texts_encoded = {*train["caption"], *val["caption"], *(text for column in columns for texts in train[column] for text in texts)}
+    if "invariance" in loss:
+        drawn = {*train["caption"], *(text for texts in train["texts"] for text in texts)}
+        texts_encoded |= {changes.text(text) for text in drawn}
     (features,) = (tmp_path / "artifacts").rglob("*-text*/**/features.npy")
     assert len(np.load(features)) == len(texts_encoded)

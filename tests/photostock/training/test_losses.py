@@ -12,7 +12,7 @@ from trainworks.photostock.training import losses
 from trainworks.photostock.training.loss_terms import TERMS
 from trainworks.photostock.training.losses import Loss
 
-EVERY = Loss("clip + 0.5*siglip + 0.2*distill + 2*tags")
+EVERY = Loss("clip + 0.5*siglip + 0.2*distill + 2*tags + 3*invariance")
 
 captions = st.lists(st.integers(0, 3), min_size=1, max_size=7)
 seeds = st.integers(0, 1000)
@@ -30,7 +30,8 @@ def drawn(caption, seed, scale=10.0):
     batch = {"image_BD": unit(len(caption), 5), "text_BD": unit(len(caption), 5), "scale": torch.tensor(scale), "caption_B": caption}
     has = (torch.rand(len(caption), 6) < 0.4) & (caption != 0)[:, None]
     teacher = unit(len(caption), 3), unit(len(caption), 3), torch.tensor(7.0)
-    return batch | {"bias": torch.tensor(-2.0), "teacher": teacher, "tagged": (unit(6, 5), has)}
+    changed = unit(len(caption), 5), unit(len(caption), 5)
+    return batch | {"bias": torch.tensor(-2.0), "teacher": teacher, "tagged": (unit(6, 5), has), "changed": changed}
 
 
 def softmax(row):
@@ -89,7 +90,16 @@ def slow_tags(image_BD, scale, tagged, **_):
     return mean(mean(-math.log(row[t]) for t in own.nonzero()) for row, own in zip(rows, has, strict=True) if own.any())
 
 
-SLOW = {"clip": slow_clip, "siglip": slow_siglip, "distill": slow_distill, "tags": slow_tags}
+def slow_invariance(image_BD, text_BD, changed, **_):
+    """Row by row: 1 − cosine with the same row after the change, of pictures and of texts."""
+
+    def side(whole, changed):
+        return mean(1 - sum(a * b for a, b in zip(*rows, strict=True)) for rows in zip(whole.tolist(), changed.tolist(), strict=True))
+
+    return side(image_BD, changed[0]) + side(text_BD, changed[1])
+
+
+SLOW = {"clip": slow_clip, "siglip": slow_siglip, "distill": slow_distill, "tags": slow_tags, "invariance": slow_invariance}
 
 
 @pytest.mark.parametrize("term", TERMS)
@@ -124,6 +134,7 @@ def test_the_order_of_a_batch_does_not_matter(caption, seed, random):
     tag, has = batch["tagged"]
     shuffled = batch | {name: batch[name][rows] for name in ("image_BD", "text_BD", "caption_B")}
     shuffled |= {"teacher": (image[rows], text[rows], scale), "tagged": (tag[columns], has[rows][:, columns])}
+    shuffled["changed"] = tuple(part[rows] for part in batch["changed"])
     for term, value in EVERY(**batch).items():
         assert EVERY(**shuffled)[term].item() == pytest.approx(value.item(), abs=1e-4)
 
@@ -149,6 +160,20 @@ def test_distill_rests_where_training_starts(caption, seed):
     loss.backward()
     assert abs(loss.item()) < 1e-6
     assert all(part.grad.abs().max() < 1e-5 for part in (image, text, scale))
+
+
+@given(captions, seeds)
+def test_invariance_rests_where_a_change_moves_nothing(caption, seed):
+    """And pulls a picture and its changed self together where it moves them, however much it counts."""
+    batch = drawn(caption, seed)
+    pair = {"image_BD": batch["image_BD"], "text_BD": batch["text_BD"]}
+    still = Loss("clip + 30*invariance")(**batch | {"changed": tuple(pair.values())})
+    assert still["invariance"] == 0 and still["loss"] == Loss("clip")(**batch)["loss"]
+    moved = [part.requires_grad_() for part in batch["changed"]]
+    before = losses.invariance(*pair.values(), *moved)
+    before.backward()
+    closer = [normalize(part.detach() - 0.1 * part.grad, dim=1) for part in moved]
+    assert losses.invariance(*pair.values(), *closer) < before
 
 
 def test_no_gradient_reaches_the_teacher():
@@ -225,7 +250,12 @@ def test_every_term_stays_fp32_under_bf16():
     """Embeddings that differ by less than bf16 resolves still get their exact loss."""
     image = normalize(torch.eye(4) + 1e-3 * torch.arange(16.0).view(4, 4), dim=1)
     scale, has = torch.tensor(100.0), torch.eye(4).bool()
-    batch = {"bias": torch.tensor(-50.0), "teacher": (image, image.flip(0), scale), "tagged": (image, has)}
+    batch = {
+        "bias": torch.tensor(-50.0),
+        "teacher": (image, image.flip(0), scale),
+        "tagged": (image, has),
+        "changed": (image.flip(0), image),
+    }
     exact = EVERY(image, image, scale, torch.arange(4), **batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         mixed = EVERY(image, image, scale, torch.arange(4), **batch)

@@ -22,10 +22,10 @@ EVERYTHING = {
     "precision": "bf16",
     "augment_image": "flip",
     "augment_text": "sample_field > drop_tags(0.3)",
-    "loss": "clip + 0.1*siglip + 0.2*distill",
+    "loss": "clip + 0.1*siglip + 0.2*distill + 3*invariance",
     "average": "ema(0.9)",
 }
-"""Dropout, batch norm, a bias, a teacher and averaged weights."""
+"""Dropout, batch norm, a bias, a teacher, changed pictures and texts, and averaged weights."""
 
 KILLED, STOPPED = -9, 128 + 15
 

@@ -6,6 +6,7 @@ Every change is a pure function of what it changes and of a whole number, its st
 
 import io
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -57,9 +58,9 @@ def border(picture: Image.Image, percent: int) -> Image.Image:
 
 
 def noise(picture: Image.Image, levels: int) -> Image.Image:
-    """Gaussian noise with a standard deviation of *levels* of 255, by itself in every pixel and channel."""
+    """Gaussian noise with a standard deviation of *levels* of 255, by itself in every pixel and channel of every picture."""
     pixels = np.asarray(picture)
-    drawn = np.random.default_rng(0).normal(0, levels, pixels.shape)
+    drawn = np.random.default_rng(zlib.crc32(pixels.tobytes())).normal(0, levels, pixels.shape)
     return Image.fromarray(np.clip(np.rint(pixels + drawn), 0, 255).astype(np.uint8))
 
 

@@ -13,6 +13,7 @@ from trainworks.errors import DataError
 from trainworks.photostock.augmentation.augment_image import Augmentation
 from trainworks.photostock.augmentation.augment_text import TextAugmentation
 from trainworks.photostock.preprocessing.text import Prompt
+from trainworks.photostock.training import changes
 from trainworks.photostock.training.knobs import Pairs, TrainConfig
 from trainworks.training.ranks import ALONE, Rank
 
@@ -30,6 +31,13 @@ class Tags(NamedTuple):
     has: Tensor
 
 
+class Changed(NamedTuple):
+    """The pictures and texts of a batch after a change that must not matter, in the form and order that they have there."""
+
+    image: Tensor
+    text: Tensor
+
+
 class Batch(NamedTuple):
     """B pairs: uint8 pixels (B, size, size, 3) or float32 features (B, F); texts as ``Encode`` gives them; int64 (B,) that numbers
     equal texts. Of several ranks, each has its part of images and texts, and the numbers of all."""
@@ -38,6 +46,7 @@ class Batch(NamedTuple):
     text: Tensor
     caption: Tensor
     tags: Tags | None = None
+    changed: Changed | None = None
 
 
 def tokens(tokenizer: Tokenizer) -> Encode:
@@ -91,7 +100,8 @@ class PairLoader:
     Order, choice of text and augmentation are pure functions of (seed, epoch, id); each picture
     is paired with one text, drawn anew every epoch. The last batch is filled up from the start of the same order, so
     that no picture is left out and InfoNCE always sees as many negatives. With *with_tags* every picture that has tags
-    also draws one of them. ``given`` counts the batches of all epochs: a new loader that starts from it goes on with the next.
+    also draws one of them. With *changed*, the *images* after a change, every pair also comes changed, and augmented alike.
+    ``given`` counts the batches of all epochs: a new loader that starts from it goes on with the next.
     Each *rank* gets its part of every batch, of ``batch_size`` pairs together.
 
     Raises:
@@ -107,6 +117,7 @@ class PairLoader:
         config: TrainConfig,
         with_tags: bool = False,
         rank: Rank = ALONE,
+        changed: np.ndarray | None = None,
     ):
         require_a_batch(len(rows), config.batch_size)
         self.ids: list[str] = list(rows["id"])
@@ -114,7 +125,7 @@ class PairLoader:
         if config.pairs is Pairs.SHUFFLED:
             order = sampling.order(len(rows), config.seed, epoch=0)
             self.records = [self.records[row] for row in order]
-        self.images, self.encode, self.config, self.with_tags, self.rank = images, encode, config, with_tags, rank
+        self.images, self.encode, self.config, self.with_tags, self.rank, self.changed = images, encode, config, with_tags, rank, changed
         self.augment_image, self.augment_text = Augmentation(config.augment_image), TextAugmentation(config.augment_text, prompt)
         self.given = 0
 
@@ -131,7 +142,8 @@ class PairLoader:
             texts = [self._text(row, rng) for row, rng in zip(members, rngs, strict=True)]
             images = [self.augment_image.apply(self.images[row], rng) for row, rng in zip(members[own], rngs[own], strict=True)]
             tags = self._tags(members, epoch) if self.with_tags else None
-            yield batch(np.stack(images), texts, self.encode, self.rank)._replace(tags=tags)
+            changed = None if self.changed is None else self._changed(members[own], texts[own], epoch, self.changed)
+            yield batch(np.stack(images), texts, self.encode, self.rank)._replace(tags=tags, changed=changed)
 
     def state_dict(self) -> dict[str, int]:
         """The position of the loader: the number of batches it has given."""
@@ -162,6 +174,10 @@ class PairLoader:
 
     def _text(self, row: int, rng: np.random.Generator) -> str:
         return self.augment_text.draw(self.records[row], rng)
+
+    def _changed(self, members: np.ndarray, texts: list[str], epoch: int, images: np.ndarray) -> Changed:
+        augmented = np.stack([self.pair(row, epoch, images[row])[0] for row in members])
+        return Changed(from_numpy(augmented), self.encode([changes.text(text) for text in texts]))
 
     def _tags(self, members: np.ndarray, epoch: int) -> Tags | None:
         tags_of_member = [list(self.records[row]["tags"]) for row in members]

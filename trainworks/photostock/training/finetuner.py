@@ -16,7 +16,7 @@ from trainworks.errors import TrainingError
 from trainworks.photostock.evaluation import ranking
 from trainworks.photostock.model import towers, trim, tune
 from trainworks.photostock.training import locked
-from trainworks.photostock.training.dataset import Batch
+from trainworks.photostock.training.dataset import Batch, Changed
 from trainworks.photostock.training.knobs import Pairs, TrainConfig
 from trainworks.photostock.training.losses import Loss, clip, initial_bias
 from trainworks.training.lightning import Learner, learning
@@ -84,7 +84,7 @@ class Finetuner(Learner):
         optimizer = torch.optim.AdamW(self.optimised, betas=(0.9, 0.98), eps=1e-6, fused=True)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, share), "interval": "step"}}
 
-    def embed(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    def embed(self, model: Any, batch: Batch | Changed) -> tuple[Tensor, Tensor]:
         """L2-normalised image and text embeddings by *model*, (B, D) each."""
         return self.embed_images(model, batch.image), self.embed_texts(model, batch.text)
 
@@ -130,16 +130,19 @@ class Finetuner(Learner):
     def _loss_of(self, batch: Batch) -> Tensor:
         image, text = map(self.rank.gather, self.embed(self.model, batch))
         scale = self.model.logit_scale.exp()
-        teacher = tagged = None
+        teacher = tagged = changed = None
         for model in self.teacher:
             with torch.no_grad():
                 teacher = (*map(self.rank.gather, self.embed(model, batch)), model.logit_scale.exp())
         if batch.tags is not None:
             has = batch.tags.has
             tagged = self.rank.gather(self.embed_texts(self.model, batch.tags.text))[: has.shape[1]], has
+        if batch.changed is not None:
+            image_changed, text_changed = map(self.rank.gather, self.embed(self.model, batch.changed))
+            changed = image_changed, text_changed
         if self.starts_bias and self.global_step == 0:
             self.bias.data = initial_bias(image, text, scale, batch.caption)  # type: ignore[union-attr]
-        terms = self.loss(image, text, scale, batch.caption, bias=self.bias, teacher=teacher, tagged=tagged)
+        terms = self.loss(image, text, scale, batch.caption, bias=self.bias, teacher=teacher, tagged=tagged, changed=changed)
         loss = terms["loss"]
         self.losses.append(loss.item())
         self._require_finite("loss", self.losses[-1])

@@ -9,7 +9,9 @@ import re
 from trainworks.errors import LanguageError
 from trainworks.grammar import require
 
-TERMS = ("clip", "siglip", "distill", "tags")
+TERMS = ("clip", "siglip", "distill", "tags", "invariance")
+
+_NOT_ALONE = {"distill": "only holds the model where it is", "invariance": "is least where everything is embedded the same"}
 
 _TERM = re.compile(r"\s*(?:(\d+(?:\.\d+)?(?:e-?\d+)?)\s*\*\s*)?([A-Za-z_]\w*)\s*")
 
@@ -18,8 +20,8 @@ def terms(text: str) -> dict[str, float]:
     """Parse ``clip + 0.5*siglip`` into ``{"clip": 1.0, "siglip": 0.5}``, in the order of *text*.
 
     Raises:
-        LanguageError: an unknown or repeated term, a weight that is not above 0, or ``distill`` alone, which
-            has its minimum where training starts.
+        LanguageError: an unknown or repeated term, a weight that is not above 0, or ``distill`` or ``invariance`` alone:
+            the one has its minimum where training starts, the other where everything is embedded the same.
     """
     weights: dict[str, float] = {}
     position = 0
@@ -44,6 +46,7 @@ def terms(text: str) -> dict[str, float]:
                 "loss", text, position, f"expected '+' between two terms, as in clip + 0.5*siglip, found {text[position]!r}"
             )
         position += 1
-    if list(weights) == ["distill"]:
-        raise LanguageError("loss", text, text.index("distill"), "distill only holds the model where it is: add clip, siglip or tags")
+    for name, why in _NOT_ALONE.items():
+        if list(weights) == [name]:
+            raise LanguageError("loss", text, text.index(name), f"{name} {why}: add clip, siglip or tags")
     return weights

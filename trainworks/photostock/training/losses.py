@@ -34,6 +34,7 @@ class Loss:
         bias: Tensor | None = None,
         teacher: tuple[Tensor, Tensor, Tensor] | None = None,
         tagged: tuple[Tensor, Tensor] | None = None,
+        changed: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Every term without its weight, and ``loss``, their weighted sum.
 
@@ -44,6 +45,7 @@ class Loss:
             bias: that of ``siglip``
             teacher: for ``distill``, image and text embeddings and scale of the untouched model, for the same batch
             tagged: for ``tags``, embeddings (T, D) of the batch's tags and which picture has which, bool (B, T)
+            changed: for ``invariance``, embeddings of the same pictures and texts after a change that must not matter, (B, D) each
         """
         values: dict[str, Tensor] = {}
         for term in self.terms:
@@ -59,6 +61,9 @@ class Loss:
                 case "tags":
                     assert tagged is not None, "tags needs the batch's tags"
                     values[term] = tags(image_BD, scale, *tagged)
+                case "invariance":
+                    assert changed is not None, "invariance needs the batch's changed pictures and texts"
+                    values[term] = invariance(image_BD, text_BD, *changed)
         return values | {"loss": torch.stack([weight * values[term] for term, weight in self.terms.items()]).sum()}
 
 
@@ -136,6 +141,16 @@ def tags(image_BD: Tensor, scale: Tensor, tag_TD: Tensor, has_BT: Tensor) -> Ten
     count_B = has_BT.sum(1)
     cost_B = -(log_share_BT * has_BT).sum(1) / count_B.clamp(min=1)
     return cost_B.sum() / (count_B > 0).sum().clamp(min=1)
+
+
+def invariance(image_BD: Tensor, text_BD: Tensor, changed_image_BD: Tensor, changed_text_BD: Tensor) -> Tensor:
+    """How far a change that must not matter moves pictures and texts: 0 where it moves none, 4 where it turns all into their opposite.
+
+    The mean over pictures of 1 − cosine of a picture and the same picture changed, plus that over texts. Both of a pair are pulled:
+    half the invariance term of VICReg, Bardes et al. 2022 (arXiv 2105.04906), equation 5, of embeddings of length 1.
+    """
+    pairs = ((image_BD, changed_image_BD), (text_BD, changed_text_BD))
+    return torch.stack([(whole.float() - changed.float()).square().sum(1).mean() / 2 for whole, changed in pairs]).sum()
 
 
 def _logits(image_BD: Tensor, text_TD: Tensor, scale: Tensor) -> Tensor:

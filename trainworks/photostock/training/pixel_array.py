@@ -1,6 +1,6 @@
 """The pictures of a dataset as one uint8 array on disk, ready for the image tower."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -14,19 +14,27 @@ from trainworks.photostock.preprocessing.pixels import Preprocessing
 from trainworks.progress import Bar
 
 
-def pixel_array(rows: pd.DataFrame, shards: list[Path], preprocessing: Preprocessing, path: Path) -> np.ndarray:
+def pixel_array(
+    rows: pd.DataFrame,
+    shards: list[Path],
+    preprocessing: Preprocessing,
+    path: Path,
+    change: Callable[[str, Image.Image], Image.Image] = lambda id, picture: picture,
+) -> np.ndarray:
     """Every row's preprocessed picture, uint8 (n, size, size, 3), in a file at *path* that memory only maps.
+
+    *change*, given an id and its picture as it is stored, makes what is preprocessed.
 
     A file that is already at *path* is mapped as it is: another process has made it.
     """
     shape = (len(rows), preprocessing.size, preprocessing.size, 3)
     if path.exists():
         return np.memmap(path, np.uint8, "c", shape=shape)  # writable, since torch warns of arrays that are not
-    array = np.memmap(path, np.uint8, "w+", shape=shape)
+    array, ids = np.memmap(path, np.uint8, "w+", shape=shape), rows["id"].tolist()
 
     def fill(item: tuple[int, bytes]) -> None:
         position, data = item
-        array[position] = preprocessing.apply(Image.open(BytesIO(data)))
+        array[position] = preprocessing.apply(change(ids[position], Image.open(BytesIO(data))))
 
     with ThreadPoolExecutor() as pool:
         # Read ahead at most 256 pictures: map() alone would hold them all.
