@@ -45,7 +45,7 @@ benchmarks/.venv/.installed: benchmarks/requirements.txt .venv/.installed
 	$(BIN)/python -m venv benchmarks/.venv
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $$(echo benchmarks/.venv/lib/python*/site-packages)/trainworks.pth
 	benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	GOBIN=$(CURDIR)/benchmarks/.venv/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+	! command -v go >/dev/null || GOBIN="$(CURDIR)/benchmarks/.venv/bin" go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 	touch $@
 
 # The full Open Clip Art catalogue, 6,900 pictures: a source of real size.
