@@ -151,3 +151,22 @@ def test_no_more_is_learned_than_the_history(panel, history):
     known = panel.until(ORIGIN)
     rows = learnable(known, recipe_for(known, [FAMILIES["naive"]()], INPUTS), replace(INPUTS, history=history))
     assert (rows.origin + rows.step).min() == max(ORIGIN + 1 - history, WARM_UP + 1)
+
+
+def test_a_series_that_has_not_sold_yet_teaches_nothing_while_it_is_listed(panel):
+    """It is in the panel because it sold later, which nobody knew then; what was not listed yet is a new product, which is learned."""
+    demand = panel.demand.copy()
+    demand[0, :50], demand[1, :50] = 0.0, np.nan
+    demand[:2, 50] = 3.0
+    known = replace(panel, demand=demand).until(ORIGIN)
+    rows = learnable(known, recipe_for(known, [FAMILIES["naive"]()], INPUTS), INPUTS)
+    first = [rows.origin[rows.series == series].min() for series in range(3)]
+    assert first[0] >= 50 > first[1] > first[2]
+
+
+def test_where_nobody_sold_before_the_newest_period_all_rows_are_learned(panel):
+    """Else there were none, and no trees."""
+    demand = np.zeros_like(panel.demand)
+    demand[:, ORIGIN] = 3.0
+    known = replace(panel, demand=demand).until(ORIGIN)
+    assert len(learnable(known, recipe_for(known, [FAMILIES["naive"]()], INPUTS), INPUTS).values) > 0

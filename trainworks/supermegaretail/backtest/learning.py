@@ -81,8 +81,19 @@ def learnable(panel: Panel, recipe: Recipe, inputs: Inputs) -> Design:
     first = max(min(WARM_UP, panel.known // 4), panel.known - 1 - inputs.history)
     count = int(np.clip(ROWS // max(len(panel.sells) * inputs.horizon, 1), LEAST_ORIGINS, MOST_ORIGINS))
     spread = np.unique(np.linspace(last, first, min(count, last - first + 1)).round().astype(int))
-    made = design(panel, spread.tolist(), range(1, inputs.horizon + 1), recipe, learnable=True)
+    made = _without_hindsight(design(panel, spread.tolist(), range(1, inputs.horizon + 1), recipe, learnable=True), panel)
     return replace(made, target=_permuted(made.target, inputs)) if inputs.targets is Targets.SHUFFLED else made
+
+
+def _without_hindsight(made: Design, panel: Panel) -> Design:
+    """*made* without rows of a series that was listed at the origin and had not sold a unit: it is in the panel because it did later."""
+    sold = np.nancumsum(panel.demand, axis=1) > 0
+    listed = np.isfinite(panel.demand).cumsum(axis=1) > 0
+    kept = (sold | ~listed)[made.series, made.origin]
+    if not kept.any():  # the first sales of all are the newest: hindsight, or nothing to learn from
+        return made
+    rows = ("values", "series", "origin", "step", "target", "sells")
+    return replace(made, **{name: getattr(made, name)[kept] for name in rows})
 
 
 def _shuffled(panel: Panel, inputs: Inputs) -> Panel:
