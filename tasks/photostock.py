@@ -126,11 +126,11 @@ def embed(shard: Artifact, start: Artifact, image: str, out: Path) -> Artifact:
 
 
 @stage("photostock.curation.curate", LARGE)
-def curate(shards: list[Artifact], embeddings: list[Artifact], data: DataConfig, out: Path) -> Artifact:
-    """Duplicates, caps, captions and a leak-free split: a table only, no pictures."""
+def curate(shards: list[Artifact], embeddings: list[Artifact], data: DataConfig, out: Path, batch_size: int = 1) -> Artifact:
+    """Duplicates, caps, captions and a leak-free split that fills a batch: a table only, no pictures."""
     from trainworks.photostock.curation.curate import curate
 
-    curate(paths(shards, whole=False), data, out, paths(embeddings))
+    curate(paths(shards, whole=False), data, out, paths(embeddings), batch_size)
     return FlyteDirectory(str(out))
 
 

@@ -4,7 +4,7 @@ import ast
 import functools
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import NamedTuple
@@ -64,7 +64,9 @@ def _parsed(name: str) -> _Module:
             for alias in node.names:
                 module = f"{source}.{alias.name}"
                 imports.add(module if _path(module) else source)
-    code = "\n".join([ast.dump(tree), *_templates(path.with_suffix(".html"))])
+    words: list[str] = []
+    _spell(tree, words.append)
+    code = "\n".join([" ".join(words), *_templates(path.with_suffix(".html"))])
     return _Module(code.encode(), frozenset(module for module in imports if _path(module)))
 
 
@@ -74,6 +76,23 @@ def _blocks_and_statements(node: ast.AST) -> Iterator[ast.AST]:
     for field in ("body", "handlers", "orelse", "finalbody", "cases"):
         for inner in getattr(node, field, ()):
             yield from _blocks_and_statements(inner)
+
+
+def _spell(node: ast.AST, say: Callable[[str], object]) -> None:
+    """What `ast.dump` says, in half its time; not whether a name is loaded or stored, which its place tells."""
+    say(type(node).__name__)
+    for name in node._fields:
+        value = getattr(node, name)
+        if isinstance(value, ast.AST):
+            if name != "ctx":
+                _spell(value, say)
+        elif isinstance(value, list):
+            say("[")
+            for item in value:
+                _spell(item, say) if isinstance(item, ast.AST) else say(repr(item))
+            say("]")
+        else:
+            say(repr(value))
 
 
 def _templates(path: Path) -> list[str]:

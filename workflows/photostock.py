@@ -81,7 +81,8 @@ def photostock(
     to_embed = tasks.shards_to_embed(shards=shards, needs_embeddings=checked.needs_embeddings).with_overrides(node_name="shards-to-embed")
     embed = map_task(partial(tasks.embed, start=start, image=train["image"]))
     embeddings = embed(shard=to_embed).with_overrides(node_name="embed")
-    dataset = tasks.curate(shards=shards, embeddings=embeddings, **data).with_overrides(node_name="curate")
+    curated = tasks.curate(shards=shards, embeddings=embeddings, batch_size=train["batch_size"], **data)
+    dataset = curated.with_overrides(node_name="curate")
 
     pairs = {"start": start, "dataset": dataset, "shards": shards}
     checkpoint = (

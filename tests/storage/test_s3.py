@@ -160,7 +160,7 @@ print(digest, peak() - before)
 
 @pytest.mark.slow
 def test_a_large_file_goes_in_parts_and_bounded_memory(bucket, tmp_path):
-    """A file of 192 MB goes up, comes down and is read back by a process that holds ten parts of 8 MB at most, less than half of it."""
+    """A file of 192 MB goes up, comes down and is read back by a process that holds less than half of it, ten parts of 8 MB at most."""
     for name, megabytes in (("warm", 9), ("large", 192)):
         (tmp_path / name).write_bytes(os.urandom(2**20) * megabytes)
     done = subprocess.run([sys.executable, "-c", UP_AND_DOWN, tmp_path, f"{bucket}/"], stdout=subprocess.PIPE, text=True, check=True)

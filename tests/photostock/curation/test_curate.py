@@ -54,12 +54,12 @@ def shards_of(rows, folder, cuts=()):
     return sorted(folder.iterdir())
 
 
-def curated(rows, config=SMALL, cuts=()):
+def curated(rows, config=SMALL, cuts=(), batch_size=1):
     """The index and the rejected as dictionaries by id, and the card."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "dataset"
         out.mkdir()
-        curate(shards_of(rows, Path(folder) / "shards", cuts), config, out)
+        curate(shards_of(rows, Path(folder) / "shards", cuts), config, out, batch_size=batch_size)
         index, rejected = (pq.read_table(out / f"{name}.parquet").to_pylist() for name in ("index", "rejected"))
         return {row["id"]: row for row in index}, {row["id"]: row for row in rejected}, json.loads((out / "card.json").read_text())
 
@@ -382,3 +382,12 @@ def test_the_message_has_values_that_will_do(groups, says):
         _, gallery, _, batch_size = says.split()
         _, _, card = curated(rows, DataConfig(gallery=int(gallery), subsample=""))
         assert card["kept"]["train"] >= int(batch_size)
+
+
+def test_the_batch_is_checked_where_the_pictures_are_counted():
+    """Not first where training starts, on a GPU; with the values of both knobs that will do."""
+    wanted = DataConfig(gallery=10, subsample="")
+    with pytest.raises(DataError, match="40 training pictures are fewer than --batch_size = 64; 60 pictures: --gallery 10 --batch_size 32"):
+        curated(OTHERS[:60], wanted, batch_size=64)
+    _, _, card = curated(OTHERS[:60], wanted, batch_size=32)
+    assert card["kept"]["train"] == 40

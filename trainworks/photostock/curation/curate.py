@@ -63,7 +63,7 @@ class _Rejections:
         return counts
 
 
-def curate(shards: list[Path], config: DataConfig, out: Path, embeddings: Sequence[Path] = ()) -> None:
+def curate(shards: list[Path], config: DataConfig, out: Path, embeddings: Sequence[Path] = (), batch_size: int = 1) -> None:
     """Write the dataset of *shards* to *out*: ``index.parquet``, ``rejected.parquet`` and ``card.json``.
 
     Reads no pixels. The result depends neither on the order of the shards nor on how rows were cut into them, but for
@@ -77,7 +77,8 @@ def curate(shards: list[Path], config: DataConfig, out: Path, embeddings: Sequen
     contributors are not one contributor's. Which pictures a limit keeps is decided by the hash of their ids.
 
     Raises:
-        DataError: an id comes twice, the rows kept are too few to split, or ``subsample`` needs embeddings that are missing.
+        DataError: an id comes twice, the rows kept are too few to split or, once split, for a training batch of *batch_size* pairs,
+            or ``subsample`` needs embeddings that are missing.
     """
     rows = _read(shards)
     rejections = _Rejections(rows)
@@ -96,7 +97,7 @@ def curate(shards: list[Path], config: DataConfig, out: Path, embeddings: Sequen
     columns = thinning.Columns(ids, captions["caption"], hashes, cluster, owner, priority, embeddings)
     for step in steps(config.subsample):
         rejections.reject(*columns.surplus(step, rejections.kept))
-    split_of_row = _split(rejections, _first_name(group, contributor, cluster, ids), cluster, config.gallery)
+    split_of_row = _split(rejections, _first_name(group, contributor, cluster, ids), cluster, config.gallery, batch_size)
 
     digests = pa.array([manifest.digest(shard) for shard in shards], pa.string())
     index = {
@@ -165,7 +166,7 @@ def _caption(prompt: Prompt, title_count: int, title: str, image: str, contribut
     return title, repair, all_texts[0] if all_texts else "", all_texts
 
 
-def _split(rejections: _Rejections, group: np.ndarray, cluster: np.ndarray, gallery: int) -> np.ndarray:
+def _split(rejections: _Rejections, group: np.ndarray, cluster: np.ndarray, gallery: int, batch_size: int) -> np.ndarray:
     """The split of every row kept, ``LEFT_OUT`` for the others; rejects rows of a held-out group that its gallery cannot take."""
     kept = rejections.kept
     code = pd.factorize(group[kept])[0]
@@ -177,6 +178,9 @@ def _split(rejections: _Rejections, group: np.ndarray, cluster: np.ndarray, gall
     split_of_row = np.full(len(group), LEFT_OUT, object)
     try:
         split_of_row[kept] = split(group[kept], gallery, may_be_held_out, knob="--gallery", finer_groups=_FINER_GROUPS)
+        train = np.count_nonzero(split_of_row == TRAIN)
+        if train < batch_size:
+            raise DataError(f"{train} training pictures are fewer than --batch_size = {batch_size}")
     except DataError as error:
         values = _feasible(group[kept], gallery, may_be_held_out)
         counts = ", ".join(f"{n} {reason}" for stage in rejections.stages() for reason, n in stage["rejected"].items())
@@ -193,7 +197,7 @@ def _split(rejections: _Rejections, group: np.ndarray, cluster: np.ndarray, gall
 def _feasible(group: np.ndarray, gallery: int, may_be_held_out: np.ndarray) -> str:
     """The values of knobs that pictures of these groups can be trained with, in words."""
     least = next(field.metadata["least"] for field in fields(DataConfig) if field.name == "gallery")
-    size = min(gallery - 1, len(group) // 5)
+    size = min(gallery, len(group) // 5)
     while size >= least:
         try:
             train = np.count_nonzero(split(group, size, may_be_held_out, knob="--gallery", finer_groups="") == TRAIN)
