@@ -32,7 +32,10 @@ class TrainConfig(Section):
     augment_image: str = knob("", "what training pictures go through anew every epoch, such as flip > color_jitter(0.2)")
     augment_text: str = knob("sample_field", "what a picture's texts go through, such as sample_field > drop_tags(0.3) > shuffle_tags")
     tune: str = knob("logit_scale=1, *.head=1, *=0", "what learns, how fast, from when: pattern=factor@epoch, the first match wins")
-    loss: str = knob("clip + 30*invariance", "weighted terms of clip, siglip, distill, tags and invariance, such as clip + 0.2*distill")
+    loss: str = knob(
+        "clip + 30*invariance",
+        "weighted terms of clip, siglip, distill, tags and invariance, such as clip + 0.2*distill; thousands of pictures bear 2*invariance",
+    )
     average: str = knob("ema(0.98)", "weights that are kept: ema(0.98), wise, or ema(0.98) > wise; empty keeps those of the best epoch")
     epochs: int = knob(12, "passes over the training pictures", least=1)
     batch_size: int = knob(64, "pairs per step", least=2)
