@@ -303,12 +303,39 @@ def settings(release: str, forecasts_to: str, history: int = FeaturesConfig.hist
     return Settings(bundle.uri, *(kind(known[name]) for name, kind in KNOBS.items()))  # type: ignore[call-arg]
 
 
-@step(LARGE)
-def forecast(release: str, panel: Artifact, forecasts_to: str) -> str:
-    """The forecasts of the newest origin, whole or not at all; those that are there stay as they are."""
-    from trainworks.supermegaretail.delivery.forecasts import write
+class Gathered(NamedTuple):
+    """What is mapped over: ``firsts``, the first series of each shard, none if the origin is forecast; and what they have ``shared``."""
 
-    return write(lasting("release_to", release), path(panel), lasting("forecasts_to", forecasts_to))
+    firsts: list[int]
+    shared: Artifact
+
+
+@step(MEDIUM)
+def gather(release: str, panel: Artifact, forecasts_to: str) -> Gathered:
+    """The shards of the panel, each to be forecast by the current version. Never cached: somebody may have released or forecast since."""
+    from trainworks.supermegaretail.delivery.forecasts import gather
+
+    firsts: list[int] = []
+    places = lasting("release", release), path(panel), lasting("forecasts_to", forecasts_to)
+    shared = store.keep("gather", lambda out: firsts.extend(gather(*places, out)))
+    return Gathered(firsts, FlyteDirectory(store.address(shared)))
+
+
+@stage("supermegaretail.delivery.forecasts", MEDIUM, many=True, interruptible=True)
+def forecast(first: int, panel: Artifact, shared: Artifact, out: Path) -> Artifact:
+    """The forecasts of one shard of the series."""
+    from trainworks.supermegaretail.delivery.forecasts import forecast
+
+    forecast(first, path(panel), path(shared), out)
+    return FlyteDirectory(str(out))
+
+
+@step(MEDIUM)
+def publish_forecasts(parts: list[Artifact], shared: Artifact, forecasts_to: str) -> str:
+    """The forecasts of the newest origin, whole or not at all; those that are there stay as they are."""
+    from trainworks.supermegaretail.delivery.forecasts import publish
+
+    return publish(paths(parts), path(shared), lasting("forecasts_to", forecasts_to))
 
 
 class Watched(NamedTuple):

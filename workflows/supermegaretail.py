@@ -135,6 +135,15 @@ def _read_as(known, source: str):
     return panel_by_engine(known.panel_on, lines, panels), lines
 
 
+def forecasting(release: str, panel, forecasts_to: str):
+    """The forecasts of *panel* by the current version of *release*: what its shards share, and the place of the file."""
+    gathered = tasks.gather(release=release, panel=panel, forecasts_to=forecasts_to).with_overrides(node_name="gather")
+    shards = map_task(partial(tasks.forecast, panel=panel, shared=gathered.shared))
+    parts = shards(first=gathered.firsts).with_overrides(node_name="forecast")
+    place = tasks.publish_forecasts(parts=parts, shared=gathered.shared, forecasts_to=forecasts_to).with_overrides(node_name="publish")
+    return gathered.firsts, place
+
+
 @workflow
 def forecast(release: str, source: str, forecasts_to: str) -> str:
     """Forecast every series from the newest period of the source; gives the place of ``origin=2026-11-23/forecasts.parquet``.
@@ -148,7 +157,8 @@ def forecast(release: str, source: str, forecasts_to: str) -> str:
     """
     known = tasks.settings(release=release, forecasts_to=forecasts_to).with_overrides(node_name="settings")
     panel, _ = _read_as(known, source)
-    return tasks.forecast(release=known.version, panel=panel, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
+    _, place = forecasting(known.version, panel, forecasts_to)
+    return place
 
 
 @workflow
@@ -178,8 +188,8 @@ def weekly(
     of = {"tables": tables, "cleaning": cleaning, "panels": panels, "features": features}
     of |= {"backtest": backtest, "model": model, "cost": cost, "gate": gate}
     delivered, panel = _trained(of, source, release_to, train_on, forecasts_to)
-    place = tasks.forecast(release=release_to, panel=panel, forecasts_to=forecasts_to).with_overrides(node_name="forecast")
-    delivered.bundle >> place
+    gathered, place = forecasting(release_to, panel, forecasts_to)
+    delivered.bundle >> gathered
     return place
 
 

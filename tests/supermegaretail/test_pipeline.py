@@ -123,11 +123,16 @@ def test_a_sweep_ends_with_a_file_whose_pipeline_compares_nothing_anew(home, fir
 
 @pytest.mark.slow
 def test_a_release_forecasts_the_newest_origin_once(home, first):
-    """With its version in the file; what was learned to read the sample is known from the release."""
+    """With its version in the file; what was learned to read the sample is known from the release.."""
     to = home.folder / "forecasts"
-    done = home.run("forecast", "--release", str(home.release), "--source", "sample", "--forecasts_to", str(to))
+    options = ("--release", str(home.release), "--source", "sample", "--forecasts_to", str(to))
+    done = home.run("forecast", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     (place,) = to.rglob("forecasts.parquet")
+    written = place.stat()
+    again = home.run("forecast", *options)  # there is no shard left to map over
+    assert again.returncode == 0 and f"\n{place}\n" in again.stdout, again.stdout + again.stderr
+    assert place.stat() == written
     table = pq.read_table(place)
     assert re.fullmatch(r"origin=\d{4}-\d\d-\d\d", place.parent.name) and len(table) == 40 * 4
     assert table.schema.metadata[b"release"].decode() == stored.locate(str(home.release)).version

@@ -104,8 +104,8 @@ def test_bad_knobs_stop_a_run_before_a_table_is_read(workflow, first):
 
 def test_the_week_is_forecast_with_what_was_released():
     """And not with what was current before."""
-    (forecast,) = (node for node in workflows.weekly.nodes if node.id == "forecast")
-    assert "release" in {node.id for node in forecast.upstream_nodes}
+    (gather,) = (node for node in workflows.weekly.nodes if node.id == "gather")
+    assert "release" in {node.id for node in gather.upstream_nodes}
 
 
 def test_train_on_chooses_where_the_model_that_ships_is_learned():

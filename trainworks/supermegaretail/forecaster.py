@@ -20,9 +20,9 @@ from trainworks.errors import DataError, IntegrityError
 from trainworks.release import stored
 from trainworks.sessions import Session
 from trainworks.supermegaretail.facts import PIPELINE
-from trainworks.supermegaretail.features.design import Design, design, pools
+from trainworks.supermegaretail.features.design import Design, design, gather
 from trainworks.supermegaretail.features.languages import covariates
-from trainworks.supermegaretail.features.pools import Pools
+from trainworks.supermegaretail.features.pools import Shared
 from trainworks.supermegaretail.features.recipe import SERIES, Recipe
 from trainworks.supermegaretail.models import heads
 from trainworks.supermegaretail.panel.panel import Panel
@@ -108,13 +108,13 @@ class Forecaster:
         panel = panel.until(last, self.horizon)
         return self.of(panel if plan is None else newer.with_plan(panel, plan, self.horizon), last)
 
-    def of(self, panel: Panel, origin: int, pools: Pools | None = None) -> pa.Table:
+    def of(self, panel: Panel, origin: int, shared: Shared | None = None) -> pa.Table:
         """The forecasts of `forecast` for any *panel* with this recipe's keys and period, after its period *origin*.
 
-        A shard of a panel needs the `pools` of all of them.
+        A shard of a panel needs what all of them share, which `gather` finds.
         """
         panel = self._as_known(panel, origin)
-        rows = design(panel, [origin], range(1, self.horizon + 1), self.recipe, pools=pools)
+        rows = design(panel, [origin], range(1, self.horizon + 1), self.recipe, shared=shared)
         mean, quantiles = self.rows(rows)
         mean[~rows.sells], quantiles[~rows.sells] = 0, 0
         starts = newer.starts(panel, rows.origin.astype(np.int64) + rows.step)
@@ -124,9 +124,9 @@ class Forecaster:
         numbers = {"mean": mean, **{name: quantiles[:, k] for k, name in enumerate(COLUMNS)}}
         return pa.table({**named, "start": starts, **numbers, "pooled": pooled})
 
-    def pools(self, shards: Iterable[Panel], origin: int) -> Pools:
+    def gather(self, shards: Iterable[Panel], origin: int) -> Shared:
         """What :meth:`of` must know of all *shards* of a panel to forecast each of them as it would the whole."""
-        return pools((self._as_known(shard, origin) for shard in shards), [origin], self.recipe)
+        return gather((self._as_known(shard, origin) for shard in shards), [origin], self.recipe)
 
     def _as_known(self, panel: Panel, origin: int) -> Panel:
         if (panel.keys, panel.period) != (self.recipe.keys, self.recipe.period):

@@ -1,16 +1,29 @@
 """Forecasts where others find them."""
 
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from flytekit import workflow
+from flytekit.types.directory import FlyteDirectory
 
+from tasks.stage import Artifact
 from tests.supermegaretail import toy_panel, toy_run
+from trainworks.errors import IntegrityError
 from trainworks.release import releases
-from trainworks.storage import s3
+from trainworks.storage import manifest, s3
 from trainworks.supermegaretail.delivery import forecasts
 from trainworks.supermegaretail.forecaster import Forecaster
 from trainworks.supermegaretail.panel.panel import Panel
+from workflows.supermegaretail import forecasting
+
+
+@workflow
+def mapped(release: str, panel: Artifact, forecasts_to: str) -> str:
+    """The part of the workflow that forecasts."""
+    _, place = forecasting(release, panel, forecasts_to)
+    return place
 
 
 @pytest.fixture
@@ -47,6 +60,29 @@ def test_shards_of_series_are_forecast_as_the_whole_is(delivered, newer, tmp_pat
     sharded = pq.read_table(forecasts.write(str(delivered["forecaster"]), newer, str(tmp_path / "sharded")))
     assert sharded.equals(whole, check_metadata=True)
     assert max(len(panel.series) for panel in loaded) == 5
+
+
+def test_the_workflow_maps_over_the_shards(delivered, newer, tmp_path, monkeypatch):
+    """Each is a task of its own, remembered, and the file that they make is the one of a single shard."""
+    manifest.write(newer)
+    monkeypatch.setenv("TRAINWORKS_ARTIFACTS", str(tmp_path / "artifacts"))
+    release, to = str(delivered["forecaster"]), str(tmp_path / "forecasts")
+    whole = pq.read_table(forecasts.write(release, newer, str(tmp_path / "whole")))
+    monkeypatch.setattr(forecasts, "SHARD", 5)
+    place = mapped(release=release, panel=FlyteDirectory(str(newer)), forecasts_to=to)
+    assert pq.read_table(place).equals(whole, check_metadata=True)
+    assert len(list((tmp_path / "artifacts/stages/forecast").iterdir())) == -(-Panel.count(newer) // 5)
+    assert mapped(release=release, panel=FlyteDirectory(str(newer)), forecasts_to=to) == place
+
+
+def test_a_bundle_that_became_another_one_is_refused(delivered, newer, tmp_path):
+    """Between two shards of one file."""
+    copy = shutil.copytree(delivered["forecaster"], tmp_path / "forecaster")
+    forecasts.gather(str(copy), newer, str(tmp_path / "forecasts"), tmp_path)
+    (copy / "more.txt").write_text("another")
+    manifest.write(copy)
+    with pytest.raises(IntegrityError, match="another bundle than when this began; run it again"):
+        forecasts.forecast(0, newer, tmp_path, tmp_path)
 
 
 def test_what_fails_leaves_nothing(delivered, newer, tmp_path, monkeypatch):

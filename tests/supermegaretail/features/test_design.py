@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from tests.supermegaretail import toy_panel
 from tests.supermegaretail.drawn_panel import COVARIATES, FEATURES, draw_panel
 from trainworks.errors import DataError
-from trainworks.supermegaretail.features.design import Design, design, pools
+from trainworks.supermegaretail.features.design import Design, design, gather
 from trainworks.supermegaretail.features.known import Known
 from trainworks.supermegaretail.features.languages import covariates
+from trainworks.supermegaretail.features.pools import Shared
 from trainworks.supermegaretail.features.recipe import Recipe, learn
 from trainworks.supermegaretail.panel.panel import Panel, State
 
@@ -223,15 +224,15 @@ def test_nothing_after_the_origin_reaches_a_row(seed, origin, appended):
 @settings(max_examples=10)
 @given(cuts=st.sets(st.integers(1, 17)), without=st.sets(st.integers(0, 17)))
 def test_shards_have_the_rows_of_the_whole_panel(cuts, without):
-    """Bit by bit, if each knows the pools of all; series that never sold are forecast from those of other shards too."""
+    """Bit by bit, if each knows what all share, which passes through JSON; series that never sold are forecast from other shards too."""
     drawn = draw_panel()
     demand = drawn.demand.copy()
     demand[sorted(without)] = np.nan
     panel = replace(drawn, demand=demand)
     recipe = learn(drawn, FEATURES, COVARIATES, 4).lifted({"promotion.display": [0.7] * 18, "price": [-1.8] * 18})
     shards = [panel.take(rows) for rows in np.split(np.arange(18), sorted(cuts))]
-    known = pools(shards, [60, 79], recipe)
-    rows = [design(shard, [60, 79], HORIZON, recipe, pools=known).values for shard in shards]
+    shared = Shared.from_json(json.loads(json.dumps(gather(shards, [60, 79], recipe).to_json(), allow_nan=False)))
+    rows = [design(shard, [60, 79], HORIZON, recipe, shared=shared).values for shard in shards]
     assert np.array_equal(np.concatenate(rows), design(panel, [60, 79], HORIZON, recipe).values)
 
 

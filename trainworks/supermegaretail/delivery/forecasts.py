@@ -1,25 +1,29 @@
 """Forecasts as others find them: ``origin=2026-11-23/forecasts.parquet``, written once, whole or not at all."""
 
 import contextlib
+import hashlib
 import io
 import itertools
+import json
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainworks.errors import IntegrityError
 from trainworks.release import stored
-from trainworks.storage import places, s3
+from trainworks.storage import manifest, places, s3
 from trainworks.supermegaretail.facts import PIPELINE
+from trainworks.supermegaretail.features.pools import Shared
 from trainworks.supermegaretail.forecaster import Forecaster
 from trainworks.supermegaretail.panel.panel import Panel
 
-NAME = "forecasts.parquet"
+NAME, GATHERED = "forecasts.parquet", "gathered.json"
 
 SHARD = 2**17
 """Series that are forecast at once, in about 4 GB; a multiple of the rows that the graph sees at once, so that shards change none."""
@@ -39,34 +43,65 @@ def check_target(to: str) -> None:
         raise ValueError(f"forecasts_to = {to!r}: is there and is not a folder")
 
 
-def write(release: str, panel: Path, to: str) -> str:
-    """Forecast every series of *panel* from its newest period with the *release*, and give the place of the file.
+def gather(release: str, panel: Path, to: str, out: Path) -> list[int]:
+    """Write into *out* what every shard of *panel* must know to be forecast with the *release*; give the first series of each.
 
-    Series are read and forecast in shards of SHARD, as they would be at once. The file's metadata has ``release``, the version, and
-    ``origin``. What is there for that origin stays as it is: whoever read it must find it again.
+    There is none to forecast where the forecasts of the newest origin are below *to*: whoever read them must find them again.
 
     Raises:
         DataError: the panel is of another grain than the release, or lacks what it reads.
         IntegrityError: the release is damaged.
     """
     bundle = stored.locate(release)
-    firsts = shards(panel)
     newest = Panel.load(panel, 0, 1)
     origin = newest.known - 1
-    place = f"{to.rstrip('/')}/origin={newest.starts[origin]}/{NAME}"
-    if _is_there(place):
-        return place
-    forecaster = Forecaster.load(bundle.uri)
-    pools = forecaster.pools((Panel.load(panel, first, SHARD) for first in firsts), origin) if len(firsts) > 1 else None
-    facts = {"release": bundle.version, "origin": str(newest.starts[origin]), "pipeline": PIPELINE}
-    tables = (forecaster.of(Panel.load(panel, first, SHARD), origin, pools) for first in firsts)
-    _put(place, (table.replace_schema_metadata(facts) for table in tables))
+    facts: dict[str, Any] = {"bundle": bundle.uri, "manifest": _digest(bundle), "origin": str(newest.starts[origin])}
+    firsts: list[int] = []
+    if not _is_there(_place(to, facts["origin"])):
+        firsts = list(range(0, Panel.count(panel), SHARD)) or [0]
+        shards = (Panel.load(panel, first, SHARD) for first in firsts)
+        facts["shared"] = Forecaster.load(bundle.uri).gather(shards, origin).to_json()
+    (out / GATHERED).write_text(json.dumps(facts, allow_nan=False))
+    return firsts
+
+
+def forecast(first: int, panel: Path, gathered: Path, out: Path) -> None:
+    """Write into *out* the forecasts of the shard of *panel* whose *first* series this is, as they would be of all series at once.
+
+    Raises:
+        IntegrityError: the release is damaged, or no more the one that was *gathered* for.
+    """
+    facts = json.loads((gathered / GATHERED).read_text())
+    bundle = stored.locate(facts["bundle"])
+    if _digest(bundle) != facts["manifest"]:
+        raise IntegrityError(f"{bundle.uri}: another bundle than when this began; run it again")
+    shard = Panel.load(panel, first, SHARD)
+    table = Forecaster.load(bundle.uri).of(shard, shard.known - 1, Shared.from_json(facts["shared"]))
+    pq.write_table(table, out / NAME, compression="zstd")
+
+
+def publish(parts: list[Path], gathered: Path, to: str) -> str:
+    """Write the forecasts of all shards below *to* as one file, and give its place; what is there for that origin stays as it is.
+
+    The file's metadata has ``release``, the version, and ``origin``.
+    """
+    facts = json.loads((gathered / GATHERED).read_text())
+    place = _place(to, facts["origin"])
+    if parts:
+        metadata = {"release": facts["bundle"].rpartition("/")[2], "origin": facts["origin"], "pipeline": PIPELINE}
+        _put(place, (pq.read_table(part / NAME).replace_schema_metadata(metadata) for part in parts))
     return place
 
 
-def shards(panel: Path) -> list[int]:
-    """The first series of each shard of *panel*."""
-    return list(range(0, Panel.count(panel), SHARD)) or [0]
+def write(release: str, panel: Path, to: str) -> str:
+    """All of it in this process, one shard after another: the place of the forecasts of *panel*'s newest origin."""
+    with tempfile.TemporaryDirectory() as temporary:
+        gathered, parts = Path(temporary), list[Path]()
+        for number, first in enumerate(gather(release, panel, to, gathered)):
+            parts.append(gathered / str(number))
+            parts[-1].mkdir()
+            forecast(first, panel, gathered, parts[-1])
+        return publish(parts, gathered, to)
 
 
 def written(to: str) -> dict[str, str]:
@@ -82,6 +117,14 @@ def read(place: str) -> pa.Table:
     """The forecasts at *place*, with what `write` notes as metadata of their schema."""
     content = s3.read(place) if s3.is_uri(place) else Path(place).read_bytes()
     return pq.ParquetFile(pa.BufferReader(content)).read()
+
+
+def _place(to: str, origin: str) -> str:
+    return f"{to.rstrip('/')}/origin={origin}/{NAME}"
+
+
+def _digest(bundle: stored.StoredBundle) -> str:
+    return hashlib.sha256(manifest.sealed(bundle.facts).encode()).hexdigest()
 
 
 def _is_there(place: str) -> bool:

@@ -16,7 +16,7 @@ from trainworks.supermegaretail.features import history
 from trainworks.supermegaretail.features.known import Known
 from trainworks.supermegaretail.features.languages import covariates
 from trainworks.supermegaretail.features.past import Past
-from trainworks.supermegaretail.features.pools import Gathered, Pools
+from trainworks.supermegaretail.features.pools import Gathered, Pools, Shared
 from trainworks.supermegaretail.features.recipe import LIFT, SERIES, Recipe, codes, series_names
 from trainworks.supermegaretail.panel.grain import start_after
 from trainworks.supermegaretail.panel.panel import Panel
@@ -63,11 +63,11 @@ class Design:
 
 
 def design(
-    panel: Panel, origins: Sequence[int], steps: Sequence[int], recipe: Recipe, *, learnable: bool = False, pools: Pools | None = None
+    panel: Panel, origins: Sequence[int], steps: Sequence[int], recipe: Recipe, *, learnable: bool = False, shared: Shared | None = None
 ) -> Design:
     """The rows of every series of *panel* at all *origins* and *steps*; only those with a target if *learnable*.
 
-    A *panel* that is a shard of another needs that one's `pools` at the *origins*.
+    A *panel* that is a shard of another needs what is `Shared` by all of that one's, which `gather` finds.
 
     Raises:
         DataError: a covariate whose plan is to be refused where it ends has no value for a target.
@@ -76,7 +76,7 @@ def design(
     shape = (len(panel.sells), len(at), len(ahead))
     known = Known(panel, recipe.fill, forecast=not learnable)
     by_column = {"step": ahead[None, None, :]}
-    by_column |= _history(panel, at, ahead, recipe, known, pools.shard(panel.series) if pools else Pools(panel.series))
+    by_column |= _history(panel, at, ahead, recipe, known, Pools(panel.series, shared))
     by_column |= _calendar(panel, at, ahead)
     by_column |= _covariates(at, ahead, recipe, known)
     by_column |= _statics(panel, recipe)
@@ -116,13 +116,13 @@ def _blocks(shape: tuple[int, int, int]) -> Iterator[slice]:
         yield slice(start, start + at_once)
 
 
-def pools(shards: Iterable[Panel], origins: Sequence[int], recipe: Recipe) -> Pools:
-    """The pools of all *shards* of a panel, in their order, for a `design` of each of them at the same *origins*."""
+def gather(shards: Iterable[Panel], origins: Sequence[int], recipe: Recipe) -> Shared:
+    """What all *shards* of a panel, in their order, must know of each other for a `design` of each of them at the same *origins*."""
     gathered, series = Gathered(), []
     for shard in shards:
         _history(shard, np.asarray(origins, np.intp), np.ones(1, np.intp), recipe, Known(shard, recipe.fill), gathered)
         series.append(shard.series)
-    return gathered.pools(pa.concat_tables(series))
+    return gathered.shared(pa.concat_tables(series))
 
 
 def _history(panel: Panel, origins: np.ndarray, steps: np.ndarray, recipe: Recipe, known: Known, pools: Pools) -> dict[str, np.ndarray]:
