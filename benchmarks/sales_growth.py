@@ -28,7 +28,7 @@ STORES, PRODUCTS, WEEKS, LINES = 20, 500, 52, 2
 
 FIRST_DAY = "2025-01-06"
 
-STAGES = ("acquire", "clean", "panel", "features", "backtest", "fit", "export", "forecast")
+STAGES = ("acquire", "clean", "panel", "features", "backtest", "fit", "export", "gather", "forecast")
 ON_SPARK = "panel_on_spark"
 """Takes minutes; after ``panel``, whose cells it must have."""
 
@@ -223,12 +223,18 @@ def export(folder: Path, **_: object) -> None:
     manifest.write(out)
 
 
-def forecast(folder: Path, **_: object) -> None:
-    """Every series from the newest week, as a file."""
-    from trainworks.supermegaretail.delivery.forecasts import write
+def gather(folder: Path, **_: object) -> None:
+    """What the shards of the series must know of each other."""
+    from trainworks.supermegaretail.delivery.forecasts import gather
 
-    shutil.rmtree(folder / "forecasts", ignore_errors=True)
-    write(str(folder / "forecaster"), folder / "panel-duckdb", str(folder / "forecasts"))
+    gather(str(folder / "forecaster"), folder / "panel-duckdb", str(folder / "forecasts"), _empty(folder / "gathered"))
+
+
+def forecast(folder: Path, **_: object) -> None:
+    """The first shard from the newest week."""
+    from trainworks.supermegaretail.delivery.forecasts import forecast
+
+    forecast(0, folder / "panel-duckdb", folder / "gathered", _empty(folder / "part"))
 
 
 def _empty(folder: Path) -> Path:

@@ -180,6 +180,16 @@ def test_the_other_pipeline_goes_through_by_one_command(flyte):
     )
 
 
+def test_its_release_forecasts_shard_by_shard(flyte):
+    """A pod for each shard, of which there is one; launched again there is none to map over, and the file is the same."""
+    where = {"release": f"{flyte.bucket}/artifacts/smoke", "source": "sample", "forecasts_to": f"{flyte.bucket}/forecasts"}
+    first, again = (flyte.followed(flyte.launch("workflows.supermegaretail.forecast", **where)) for _ in range(2))
+    assert first.is_successful and again.is_successful, flyte.told(first) + flyte.told(again)
+    assert [len([pod for pod in flyte.pods(each) if pod.startswith("forecast")]) for each in (first, again)] == [1, 0]
+    place = first.outputs.get("o0")
+    assert again.outputs.get("o0") == place and flyte.cluster.store.get(place).startswith(b"PAR1")
+
+
 def test_a_sweep_tries_its_settings_in_pods(flyte):
     """A round is made in a pod, and run as a map task; the winner's file is left in the bucket. Its panel is that of the smoke plan."""
     tried = {"space": "head = empirical | negative_binomial", "trials": 2, "parallel": 2, "sampler": "grid"}

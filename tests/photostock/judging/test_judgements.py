@@ -71,9 +71,9 @@ def test_what_is_no_judgement_is_refused(tmp_path, line, says):
 
 
 def test_the_export_of_a_labelling_tool_is_read(tmp_path):
-    """A CSV file with further columns; the annotator is the judge."""
-    path = tmp_path / "export.csv"
-    path.write_text("annotator,choice,id,lead_time,task,tasks\n7,left,1,3.2,a,set\n8,same,2,1.0,a,set\n")
+    """A CSV file with further columns, such as the pictures that it was given; the annotator is the judge."""
+    path, picture = tmp_path / "export.csv", '"data:image/jpeg;base64,' + "A" * 200_000 + '"'
+    path.write_text(f"annotator,choice,id,lead_time,left,task,tasks\n7,left,1,3.2,{picture},a,set\n8,same,2,1.0,{picture},a,set\n")
     assert read(path) == [Judgement("set", "a", "7", "left"), Judgement("set", "a", "8", "same")]
 
 

@@ -93,7 +93,7 @@ def read(place: str | Path) -> list[Judgement]:
     try:
         with places.opened(place) as path:
             return _parsed(place, path.read_bytes())
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{place}: no readable judgements ({error}); expected {EXPECTED}") from error
 
 
@@ -112,6 +112,7 @@ def digest(place: str) -> str:
 def _parsed(place: str, content: bytes) -> list[Judgement]:
     text = content.decode("utf-8-sig")
     if place.lower().endswith(".csv"):
+        csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # labelling tools give the pictures back, as text
         return [_judgement(place, number, _of_tool(row)) for number, row in enumerate(csv.DictReader(text.splitlines()), 2)]
     *lines, last = text.split("\n")
     lines += [last] if _is_whole(last) else []
