@@ -25,8 +25,8 @@ from trainworks.supermegaretail.panel.panel import Panel
 
 NAME, GATHERED = "forecasts.parquet", "gathered.json"
 
-SHARD = 2**17
-"""Series that are forecast at once, in about 4 GB; a multiple of the rows that the graph sees at once, so that shards change none."""
+SHARD = 2**16
+"""Series that are forecast at once, in about 2 GB; a multiple of the rows that the graph sees at once, so that shards change none."""
 
 
 def check_target(to: str) -> None:
