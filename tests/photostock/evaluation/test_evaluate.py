@@ -82,6 +82,22 @@ def test_each_kind_of_query_has_its_numbers(metrics):
     assert all(found["baseline"].keys() == summary.keys() for found in metrics["queries"].values())
 
 
+def test_a_caption_that_pictures_share_is_one_query(encoders, shards, dataset, tmp_path):
+    """Three pictures of one caption ask once: ten queries are eight, in every number with an interval. Each picture is asked about."""
+    rows = pq.read_table(dataset / "index.parquet").to_pandas()
+    shared = rows.index[rows["split"] == "test"][[1, 4, 6]]
+    rows.loc[shared, "caption"] = "Three of them"
+    (copy := tmp_path / "dataset").mkdir()
+    rows.to_parquet(copy / "index.parquet")
+    bundle = toy_encoders.write_bundle(tmp_path / "bundle", encoders)
+    evaluate.evaluate(bundle, bundle, copy, shards, "", tmp_path)
+    measured = json.loads((tmp_path / "metrics.json").read_text())
+    both = [measured["finetuned"][way]["queries"] for way in ("text_to_image", "image_to_text")]
+    assert both == [8, 10] and measured["queries"]["caption"]["queries"] == 8
+    cases = json.loads((tmp_path / "cases.json").read_text())["cases"]
+    assert len(cases) == 8 and np.mean(list(cases.values())) == pytest.approx(measured["finetuned"]["text_to_image"]["R@10"])
+
+
 def test_the_calibration_keeps_less_the_higher_the_threshold(metrics):
     """Recall and false positives fall along the thresholds, from all right pairs down."""
     curve = metrics["calibration"]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from trainworks.photostock.evaluation.queries import kinds_of_query
+from trainworks.photostock.evaluation.queries import distinct, kinds_of_query
 
 SHELF = pd.DataFrame(
     {
@@ -21,6 +21,7 @@ def test_pictures_with_the_same_text_are_equally_right():
     assert [items.tolist() for items in kinds["caption"].right] == [[0, 1], [0, 1], [2], [3]]
     assert kinds["title"].texts == ["Red boat", "Red boat", "Blue hat"]
     assert kinds["tags"].texts == ["Sea, boat, red", "sea, boat", "hat"]
+    assert distinct(kinds["caption"].texts).tolist() == [0, 2, 3]
 
 
 def test_every_picture_with_the_tags_is_a_right_answer():

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from trainworks.errors import IntegrityError
 from trainworks.photostock.curation import index
 from trainworks.photostock.evaluation import found, metrics, mistakes, ranking, subgroups, trained_on
-from trainworks.photostock.evaluation.queries import Queries, kinds_of_query
+from trainworks.photostock.evaluation.queries import Queries, distinct, kinds_of_query
 from trainworks.photostock.monitoring import profile
 from trainworks.photostock.search import Encoders
 from trainworks.release import pairs, stored
@@ -66,8 +66,8 @@ def evaluate(
     captions = {name: answers.retrieve_captions() for name, answers in models.items()}
     if released_on:
         last["overlap"] = trained_on.overlap(rows["id"], released_on)
-    whole = dict(zip(WAYS, (_compared(by_kind["caption"]), _compared(captions)), strict=True))
-    kinds = {kind: _compared(both) for kind, both in by_kind.items()}
+    kinds = {kind: _compared(both, queries[kind].texts) for kind, both in by_kind.items()}
+    whole = dict(zip(WAYS, (kinds["caption"], _compared(captions, rows["id"])), strict=True))
     measured: dict[str, Any] = {
         **_scores(whole, kinds).entries(),
         "gallery": {"pictures": len(rows), "captions": rows["caption"].nunique()},
@@ -83,8 +83,9 @@ def evaluate(
     if last:
         measured["release"] = measured.get("release", {}) | last
     (out / "metrics.json").write_text(json.dumps(measured, indent=1) + "\n")
-    is_found = by_kind["caption"]["finetuned"].rank <= 10
-    cases = dict(zip(map(trained_on.hashed, rows["id"]), is_found.astype(int).tolist(), strict=True))
+    asked_once = distinct(rows["caption"])
+    is_found = by_kind["caption"]["finetuned"].rank[asked_once] <= 10
+    cases = dict(zip(map(trained_on.hashed, rows["id"].iloc[asked_once]), is_found.astype(int).tolist(), strict=True))
     (out / pairs.FILE).write_text(json.dumps({"score": OBJECTIVE, "cases": cases}) + "\n")
     words = {kind: of.texts for kind, of in asked.items()}
     profile.write(
@@ -137,7 +138,7 @@ def _slices(rows: pd.DataFrame, dataset: Path, retrievals: Compared, released_on
     groups = subgroups.slices(rows, dataset)
     if released_on and (novelty := subgroups.by_novelty(subgroups.categories(rows["tags"]), released_on["tags"])):
         groups = {"category": novelty, **groups}
-    return {name: {group: _compared(_taken(retrievals, mask)) for group, mask in masks.items()} for name, masks in groups.items()}
+    return {name: {group: _by_caption(rows, retrievals, mask) for group, mask in masks.items()} for name, masks in groups.items()}
 
 
 def _categories(rows: pd.DataFrame, dataset: Path, retrievals: Compared, released_on: dict | None) -> dict[str, dict]:
@@ -146,7 +147,7 @@ def _categories(rows: pd.DataFrame, dataset: Path, retrievals: Compared, release
     known = released_on["tags"] if released_on else trained
     return {
         tag: {
-            **_compared(_taken(retrievals, mask)),
+            **_by_caption(rows, retrievals, mask),
             "trained_on": trained[tag],
             **({"release_trained_on": known.get(tag, 0), "new": tag not in known} if released_on else {}),
         }
@@ -154,12 +155,15 @@ def _categories(rows: pd.DataFrame, dataset: Path, retrievals: Compared, release
     }
 
 
-def _taken(retrievals: Compared, chosen: np.ndarray) -> Compared:
-    return {name: retrieval.take(chosen) for name, retrieval in retrievals.items()}
+def _by_caption(rows: pd.DataFrame, retrievals: Compared, mask: np.ndarray) -> dict:
+    """`_compared` by the captions of the *rows* under a *mask*."""
+    return _compared({name: retrieval.take(mask) for name, retrieval in retrievals.items()}, rows["caption"][mask])
 
 
-def _compared(retrievals: Compared) -> dict:
-    """The number of queries, each model's summary, and the paired differences."""
+def _compared(retrievals: Compared, asked: pd.Series | Sequence[str]) -> dict:
+    """The number of queries, each model's summary, and the paired differences; of what is *asked* several times only the first counts."""
+    once = distinct(asked)
+    retrievals = {name: retrieval.take(once) for name, retrieval in retrievals.items()}
     after = retrievals["finetuned"]
     result = {"queries": len(after.rank), **{name: metrics.summary(retrieval) for name, retrieval in retrievals.items()}}
     result["paired"] = metrics.paired(after, retrievals["baseline"])
@@ -247,4 +251,4 @@ def _int8(folder: Path, fp32: _Answers, int8: _Answers) -> dict[str, dict]:
 
 def _recall(answers: _Answers) -> float:
     """R@10 by caption."""
-    return float((answers.retrieve("caption").rank <= 10).mean())
+    return float((answers.retrieve("caption").rank[distinct(answers.queries["caption"].texts)] <= 10).mean())

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trainworks.photostock.evaluation import ranking
+from trainworks.photostock.evaluation.queries import distinct
 
 FIRST = 10
 """First places that count: the first page of a search."""
@@ -69,14 +70,16 @@ def confused(text_QD: np.ndarray, image_QD: np.ndarray, label_Q: np.ndarray, k: 
 def mistakes(text_QD: np.ndarray, image_QD: np.ndarray, captions: Sequence[str], ids: Sequence[str]) -> dict[str, Any]:
     """Hubs and confused pairs as JSON; row q is the picture called ``ids[q]`` and its caption.
 
-    ``hubs``: ``first`` (k), ``mean``, ``skewness`` and ``never`` (pictures among the first k of no query), and the ``worst``:
-    ``id``, ``queries`` it is among the first k of, and for how many of those it is ``right``.
+    ``hubs``, each distinct caption asked once: ``first`` (k), ``mean``, ``skewness`` and ``never`` (pictures among the first k of no
+    query), and the ``worst``: ``id``, ``queries`` it is among the first k of, and for how many of those it is ``right``.
     ``pairs``: their ``number`` and the ``worst``: two ``ids`` and the ``lead``, in cosine.
     """
     label_Q = np.unique(captions, return_inverse=True)[1]
     best_Qk, _ = ranking.top(text_QD, image_QD, FIRST)
-    count_G = occurrences(best_Qk, len(image_QD))
-    right_G = occurrences(best_Qk[label_Q[best_Qk] == label_Q[:, None]], len(image_QD))
+    asked = distinct(captions)
+    best_asked, right_asked = best_Qk[asked], (label_Q[best_Qk] == label_Q[:, None])[asked]
+    count_G = occurrences(best_asked, len(image_QD))
+    right_G = occurrences(best_asked[right_asked], len(image_QD))
     worst = np.argsort(-count_G, kind="stable")[:LISTED].tolist()
     pairs = confused(text_QD, image_QD, label_Q)
     return {

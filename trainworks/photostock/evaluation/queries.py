@@ -2,6 +2,7 @@
 
 import zlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,8 @@ from trainworks.photostock.evaluation import ranking
 
 @dataclass(frozen=True)
 class Queries:
-    """Texts of one kind, and for each the positions of all pictures that are right answers."""
+    """Texts of one kind, and for each the positions of all pictures that are right answers. A text that several pictures have is there
+    for each of them, and counts once (`distinct`)."""
 
     texts: list[str]
     right: list[np.ndarray]
@@ -26,6 +28,11 @@ def kinds_of_query(rows: pd.DataFrame) -> dict[str, Queries]:
     kinds = {kind: _same_text(column) for kind, column in texts.items()}
     kinds |= {"single tag": _tagged(rows, 1), "two tags": _tagged(rows, 2)}
     return {kind: queries for kind, queries in kinds.items() if queries.texts}
+
+
+def distinct(texts: pd.Series | Sequence[str]) -> np.ndarray:
+    """Where each of the *texts* is first, rising: what several pictures say is one query, and counts once."""
+    return np.flatnonzero(~pd.Index(texts).duplicated())
 
 
 def _same_text(texts: pd.Series) -> Queries:
