@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.lr_scheduler import LambdaLR
 
 from trainworks.errors import TrainingError
 from trainworks.photostock.evaluation import ranking
 from trainworks.photostock.model import towers, trim, tune
 from trainworks.photostock.training import locked
+from trainworks.photostock.training.cpu_kernels import matrix_products
 from trainworks.photostock.training.dataset import Batch, Changed
 from trainworks.photostock.training.knobs import Pairs, TrainConfig
 from trainworks.photostock.training.losses import Loss, clip, initial_bias
@@ -123,8 +123,7 @@ class Finetuner(Learner):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, of all ranks together."""
-        # Flash attention in bf16 on CPU takes two to four times as long backward as matrix products do, for sequences below 100.
-        with sdpa_kernel(SDPBackend.MATH) if torch.is_autocast_enabled("cpu") else nullcontext():
+        with matrix_products(self.model) if torch.is_autocast_enabled("cpu") else nullcontext():
             return self._loss_of(batch)
 
     def _loss_of(self, batch: Batch) -> Tensor:
