@@ -27,8 +27,23 @@ def encode_text(model: Any, ids: Tensor, *, normalize: bool = True) -> Tensor:
     encoder, lengths = TextEncoder(model, normalize), _lengths(model, ids).cpu()
     order = lengths.argsort(stable=True)
     parts = order.split(max(SMALLEST, ceil(len(order) / BUCKETS)))
-    embeddings = [encoder(ids[rows.to(ids.device), : int(lengths[rows[-1]])]) for rows in parts]
+    ids, vocabulary = _own_vocabulary(model, ids)
+    embeddings = [functional_call(encoder, vocabulary, (ids[rows.to(ids.device), : int(lengths[rows[-1]])],)) for rows in parts]
     return torch.cat(embeddings)[order.argsort().to(ids.device)]
+
+
+def _own_vocabulary(model: Any, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """*ids* renumbered among those that occur, and the embeddings of these in place of the whole vocabulary's, where that learns.
+
+    Its gradient is then as large as the vocabulary once a batch, and not once for each part. Ids keep their order, so that the
+    highest still ends a text; a tower that looks for the end by its id keeps all.
+    """
+    name = "token_embedding.weight" if isinstance(model, CLIP) else "text.token_embedding.weight"
+    weight = dict(model.named_parameters()).get(name)
+    if weight is None or _end(model)[0] != "argmax" or not (weight.requires_grad and torch.is_grad_enabled()):
+        return ids, {}
+    used, renumbered = ids.unique(return_inverse=True)
+    return renumbered, {f"encode.model.{name}": weight.index_select(0, used)}
 
 
 def ignores_padding(model: Any) -> bool:
@@ -83,6 +98,11 @@ def _lengths(model: Any, ids: Tensor) -> Tensor:
     if isinstance(text, HFTextEncoder):
         columns = torch.arange(1, ids.shape[1] + 1, device=ids.device)
         return ((ids != text.config.pad_token_id) * columns).amax(1).clamp(min=1)
-    pool, end = (model.text_pool_type, model.text_eos_id) if isinstance(model, CLIP) else (text.pool_type, text.eos_id)
+    pool, end = _end(model)
     score = ids if pool == "argmax" else (ids == end).int()  # as open_clip.transformer.text_global_pool finds it
     return score.argmax(1) + 1
+
+
+def _end(model: Any) -> tuple[str, int]:
+    """How an open_clip tower finds the end of a text, one of END_POOLS, and the token that ends it."""
+    return (model.text_pool_type, model.text_eos_id) if isinstance(model, CLIP) else (model.text.pool_type, model.text.eos_id)
