@@ -212,6 +212,7 @@ class Resumable(Protocol):
 class Checkpoints(Checkpoint):
     """Saves *files* at every epoch's end, :data:`EVERY` so many seconds, and after the step in which SIGTERM came.
 
+    The end of the last epoch is saved only if so many seconds have passed: what it would hold is about to be the outcome.
     Give it to a trainer as a callback. After SIGTERM Lightning leaves with ``SIGTERMException``. An epoch's last step and
     the validation after it are one: SIGTERM is heeded after both. Several ranks leave after the same step, whichever of them
     it came to; only rank 0 writes.
@@ -240,7 +241,10 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         """Save after the validation."""
-        self._save(trainer, self.rank.any(self.got_sigterm or trainer.received_sigterm))
+        stops = self.rank.any(self.got_sigterm or trainer.received_sigterm)
+        is_last = trainer.current_epoch + 1 == trainer.max_epochs
+        if stops or not is_last or time.monotonic() - self.saved > EVERY:
+            self._save(trainer, stops)
 
     def _save(self, trainer: pl.Trainer, stops: bool) -> None:
         if self.rank.number == 0:

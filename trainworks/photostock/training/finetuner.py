@@ -2,7 +2,7 @@
 
 import copy
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,8 +123,11 @@ class Finetuner(Learner):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, of all ranks together."""
-        with matrix_products(self.model) if torch.is_autocast_enabled("cpu") else nullcontext():
+        with self._products():
             return self._loss_of(batch)
+
+    def _products(self) -> AbstractContextManager[None]:
+        return matrix_products(self.model) if torch.is_autocast_enabled("cpu") else nullcontext()
 
     def _loss_of(self, batch: Batch) -> Tensor:
         image, text = map(self.rank.gather, self.embed(self.model, batch))
@@ -174,7 +177,8 @@ class Finetuner(Learner):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Embed one batch of the validation gallery."""
         if batch_idx % self.rank.of == self.rank.number:
-            image, text = self.embed(self.model, batch)
+            with self._products():
+                image, text = self.embed(self.model, batch)
             self.seen[batch_idx] = _Seen(image.float().cpu(), text.float().cpu(), batch.text.cpu())
 
     def on_validation_epoch_end(self) -> None:
