@@ -7,7 +7,7 @@ import torch
 
 from tests.training import toy_net
 from trainworks.errors import Interrupted
-from trainworks.training import lightning
+from trainworks.training import checkpoints, lightning
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's own
 
@@ -37,6 +37,15 @@ def test_a_stopped_training_goes_on_to_the_same_weights(train, stop, caplog):
     assert resumed.global_step == whole.global_step == 15
     assert resumed.history == whole.history
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items() if name in resumed.learning)
+
+
+def test_the_last_epoch_is_saved_only_if_long_ago_nothing_was(train, tmp_path, monkeypatch):
+    """The outcome is what it would hold: of three epochs two are saved, unless seconds enough have passed."""
+    train("short")
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    train("long")
+    short, long = (lightning.Files(tmp_path / folder, "1f") for folder in ("short", "long"))
+    assert [max(checkpoints.step(path, "1f") for path in files.folder.glob("*.ckpt")) for files in (short, long)] == [10, 15]
 
 
 def test_a_checkpoint_holds_what_learns(train, tmp_path):
