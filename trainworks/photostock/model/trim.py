@@ -9,7 +9,7 @@ from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.transformer import TextTransformer
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn import Module
+from torch.nn import Embedding, Module
 
 END_POOLS = ("argmax", "eos")
 
@@ -38,12 +38,12 @@ def _own_vocabulary(model: Any, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]
     Its gradient is then as large as the vocabulary once a batch, and not once for each part. Ids keep their order, so that the
     highest still ends a text; a tower that looks for the end by its id keeps all.
     """
-    name = "token_embedding.weight" if isinstance(model, CLIP) else "text.token_embedding.weight"
-    weight = dict(model.named_parameters()).get(name)
-    if weight is None or _end(model)[0] != "argmax" or not (weight.requires_grad and torch.is_grad_enabled()):
+    path, tower = ("encode.model", model) if isinstance(model, CLIP) else ("encode.model.text", model.text)
+    words = getattr(tower, "token_embedding", None)
+    if not (isinstance(words, Embedding) and words.weight.requires_grad and torch.is_grad_enabled() and _end(model)[0] == "argmax"):
         return ids, {}
     used, renumbered = ids.unique(return_inverse=True)
-    return renumbered, {f"encode.model.{name}": weight.index_select(0, used)}
+    return renumbered, {f"{path}.token_embedding.weight": words.weight.index_select(0, used)}
 
 
 def ignores_padding(model: Any) -> bool:
